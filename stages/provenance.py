@@ -1,0 +1,73 @@
+"""Where a result came from: host, package versions, and the memory it took."""
+
+import os
+import platform
+import threading
+from importlib import metadata
+from pathlib import Path
+
+import psutil
+
+
+def package_versions() -> dict[str, str]:
+    """Every distribution of this environment and its version."""
+    return dict(sorted((d.metadata["Name"], d.version) for d in metadata.distributions()))
+
+
+def host_facts() -> dict:
+    """CPU, memory, GPU and driver of the machine, as the stage saw them."""
+    facts = {
+        "cpu": _cpu_name(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "gpu": None,
+    }
+    driver = Path("/proc/driver/nvidia/version")
+    if driver.exists():
+        gpus = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
+        names = [line.split(":", 1)[1].strip() for p in gpus for line in p.read_text().splitlines() if "Model" in line]
+        facts["gpu"] = {"names": names, "driver": driver.read_text().splitlines()[0]}
+    return facts
+
+
+def _cpu_name() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+class PeakMemory:
+    """Peak memory of this process and its children together, in MB (10^6 bytes), sampled twice a second.
+
+    Proportional set size, so that pages shared by forked workers count once.
+    """
+
+    def __init__(self, interval: float = 0.5):
+        self.interval, self.peak_mb = interval, 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+
+    def __enter__(self) -> "PeakMemory":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._look()
+
+    def _sample(self) -> None:
+        while not self._stop.wait(self.interval):
+            self._look()
+
+    def _look(self) -> None:
+        me, total = psutil.Process(), 0
+        for process in [me, *me.children(recursive=True)]:
+            try:
+                total += process.memory_full_info().pss
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+        self.peak_mb = max(self.peak_mb, round(total / 1e6, 1))
