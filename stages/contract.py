@@ -42,7 +42,7 @@ class Stage:
     gpu: str = "none"  # none | optional
 
 
-def option(default: Any, help: str, *, key: bool = True, input: bool = False) -> Any:  # noqa: A002
+def option(default: Any, help: str, *, key: bool = True, input: bool = False) -> Any:
     """A field of a stage's config. `key=False`: does not change the result (workers, progress).
 
     `input=True`: a Path outside the shared volume (a video, a folder of label maps); its content is part of the key,
@@ -235,6 +235,8 @@ def _prepare(out: Path, key: str) -> bool:
 def _publish(out: Path, final: Path, stamp: dict) -> None:
     """Digest the outputs, write stage.json, and swap the directory in by rename."""
     (out / ".key").unlink()
+    for torn in out.rglob(".*.new*"):  # a kill -9 in the middle of `whole`
+        torn.unlink()
     files = sorted(p for p in out.rglob("*") if p.is_file())
     sums = {p.relative_to(out).as_posix(): digest_path(p) for p in files}
     (out / SUMS).write_text("".join(f"{d}  {name}\n" for name, d in sums.items()))

@@ -17,7 +17,7 @@ class Exit(IntEnum):
 class StageError(Exception):
     """A fault with a way out: what is wrong, where, and what to do next. Printed without a traceback."""
 
-    def __init__(self, what: str, where: object = "", next: str = "", exit: Exit = Exit.BAD_INPUT):  # noqa: A002
+    def __init__(self, what: str, where: object = "", next: str = "", exit: Exit = Exit.BAD_INPUT):
         self.what, self.where, self.next, self.exit = what, str(where), next, exit
         super().__init__(f"{self.where}: {what}" if self.where else what)
 
