@@ -1,0 +1,132 @@
+"""What MediaPipe sees in an image: 478 face landmarks, face boxes, the person's silhouette.
+
+Runs the graphs and weights bundled in the mediapipe wheel (Apache-2.0), on the CPU: nothing is fetched, nothing sent.
+All coordinates are pixels of the image given, pixel centres at +0.5 (MediaPipe's own: its 0..1 times the size).
+Images are (H,W,3) uint8 RGB. Each detector is a context manager; close it, a graph holds threads and 20-60 MB.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+
+N_LANDMARKS = 478  # 468 of the face mesh, then 5 of the iris on the subject's right, 5 on the left
+
+
+class _Graph:
+    """Starts, runs and ends a mediapipe solution, without its log lines."""
+
+    def __init__(self, start):
+        self._start = start
+        with _silence():
+            self._solution = start(_solutions())
+        self._fresh = True
+
+    def _process(self, rgb: np.ndarray):
+        image = np.ascontiguousarray(rgb)
+        assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3, (image.dtype, image.shape)
+        with _silence() if self._fresh else contextlib.nullcontext():  # the graph's threads speak up once
+            result = self._solution.process(image)
+        self._fresh = False
+        return result
+
+    def close(self) -> None:
+        if self._solution is not None:
+            self._solution.close()
+            self._solution = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+
+class FaceMesh(_Graph):
+    """478 landmarks of one face, irises included.
+
+    static=True looks at every image by itself: a face box first, then the mesh within it. static=False follows the
+    face from image to image: a third less time and a sixth less jitter, but the result depends on the images before;
+    `restart()` forgets them. With `faces` > 1 it looks for so many (half the time again when following) and takes the
+    one nearest to the image's centre for its size; with one, MediaPipe takes the surest.
+    """
+
+    def __init__(self, static: bool = True, faces: int = 1):
+        options = {"static_image_mode": static, "max_num_faces": faces, "refine_landmarks": True}
+        super().__init__(lambda s: s.face_mesh.FaceMesh(**options))
+
+    def restart(self) -> None:
+        """Forget the images seen: what follows depends on nothing before."""
+        with _silence():
+            self._solution.reset()
+        self._fresh = True
+
+    def detect(self, rgb: np.ndarray) -> np.ndarray | None:
+        """-> (478,3) float32, or None: x, y in px; z in px about the head's centre, negative towards the camera."""
+        found = self._process(rgb).multi_face_landmarks
+        if not found:
+            return None
+        h, w = rgb.shape[:2]
+        scale = np.array([w, h, w], np.float32)
+        faces = [np.array([(p.x, p.y, p.z) for p in f.landmark], np.float32) * scale for f in found]
+        return min(faces, key=lambda face: _eccentricity(face, w, h))
+
+
+class FaceDetector(_Graph):
+    """Boxes of all faces. `far` takes the full-range model (faces down to some 5 m), else selfie distance."""
+
+    def __init__(self, far: bool = True, confidence: float = 0.5):
+        options = {"model_selection": int(far), "min_detection_confidence": confidence}
+        super().__init__(lambda s: s.face_detection.FaceDetection(**options))
+
+    def detect(self, rgb: np.ndarray) -> np.ndarray:
+        """-> (n,5) float32: x0, y0, x1, y1 in px (may reach outside), score in 0..1; best first."""
+        h, w = rgb.shape[:2]
+        boxes = []
+        for d in self._process(rgb).detections or []:
+            b = d.location_data.relative_bounding_box
+            boxes.append((b.xmin * w, b.ymin * h, (b.xmin + b.width) * w, (b.ymin + b.height) * h, d.score[0]))
+        return np.array(sorted(boxes, key=lambda b: -b[4]), np.float32).reshape(-1, 5)
+
+
+class SelfieSegmenter(_Graph):
+    """The person against the background."""
+
+    def __init__(self):
+        super().__init__(lambda s: s.selfie_segmentation.SelfieSegmentation(model_selection=0))
+
+    def alpha(self, rgb: np.ndarray) -> np.ndarray:
+        """-> (H,W) uint8, 255 where the person is; soft edges of the 256 x 256 network."""
+        mask = self._process(rgb).segmentation_mask
+        return np.rint(np.clip(mask, 0, 1) * 255).astype(np.uint8)
+
+
+def _eccentricity(face: np.ndarray, w: int, h: int) -> float:
+    """Distance of a face from the image's centre in face sizes: the subject is large and in the middle."""
+    low, high = face[:, :2].min(0), face[:, :2].max(0)
+    size = max(float((high - low).max()), 1.0)
+    return float(np.hypot(*((low + high) / 2 - (w / 2, h / 2)))) / size + max(w, h) / size
+
+
+def _solutions():
+    os.environ.setdefault("GLOG_minloglevel", "3")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _silence():
+        from mediapipe.python import solutions
+    return solutions
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Send file descriptor 2 nowhere: MediaPipe's C++ logs its warnings there whatever its log level says."""
+    sys.stderr.flush()
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)

@@ -1,0 +1,72 @@
+"""The bundled MediaPipe graphs on a public-domain portrait: scikit-image's astronaut, face about (225, 120)."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("mediapipe")
+data = pytest.importorskip("skimage.data")
+
+from stages.detection import N_LANDMARKS, FaceDetector, FaceMesh, SelfieSegmenter  # noqa: E402
+
+NOSE_TIP, RIGHT_EYE_OUTER, LEFT_EYE_OUTER, CHIN, RIGHT_IRIS, LEFT_IRIS = 1, 33, 263, 152, 468, 473
+BLACK = np.zeros((96, 128, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def portrait():
+    return data.astronaut()
+
+
+def test_mesh_finds_the_face_in_pixels(portrait):
+    with FaceMesh() as mesh:
+        points = mesh.detect(portrait)
+        assert mesh.detect(BLACK) is None
+    assert points.shape == (N_LANDMARKS, 3) and points.dtype == np.float32
+    assert np.abs(points[NOSE_TIP, :2] - (225, 123)).max() < 12
+    assert points[RIGHT_EYE_OUTER, 0] < points[RIGHT_IRIS, 0] < points[LEFT_IRIS, 0] < points[LEFT_EYE_OUTER, 0]
+    assert points[CHIN, 1] > points[NOSE_TIP, 1] and points[NOSE_TIP, 2] < points[CHIN, 2]
+
+
+def test_following_mesh_forgets_at_restart(portrait):
+    moved = np.roll(portrait, (12, 20), (0, 1))
+    with FaceMesh(static=False) as mesh:
+        first = mesh.detect(moved)
+        mesh.detect(portrait)
+        followed = mesh.detect(moved)
+        mesh.restart()
+        again = mesh.detect(moved)
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, followed)  # it does follow: the state is real
+
+
+def test_of_two_faces_the_central_one(portrait):
+    face = portrait[20:260, 100:340]
+    image = np.full((240, 720, 3), 128, np.uint8)
+    image[:, :240], image[:, 300:540] = face, face
+    with FaceMesh(faces=2) as mesh:
+        assert 300 < mesh.detect(image)[NOSE_TIP, 0] < 540
+    with FaceDetector() as detector:
+        boxes = detector.detect(image)
+    assert len(boxes) == 2 and (np.diff(boxes[:, 4]) <= 0).all()
+
+
+def test_boxes_are_pixels(portrait):
+    with FaceDetector() as detector:
+        boxes = detector.detect(portrait)
+        assert detector.detect(BLACK).shape == (0, 5)
+    x0, y0, x1, y1, score = boxes[0]
+    assert len(boxes) == 1 and 0.5 < score <= 1
+    assert x0 < 225 < x1 and y0 < 120 < y1 and 60 < x1 - x0 < 200
+
+
+def test_silhouette(portrait):
+    with SelfieSegmenter() as segmenter:
+        alpha = segmenter.alpha(portrait)
+    assert alpha.shape == portrait.shape[:2] and alpha.dtype == np.uint8
+    assert alpha[120, 225] > 200 and alpha[60, 20] < 60
+
+
+def test_nothing_is_printed(portrait, capfd):
+    with FaceMesh() as mesh:
+        mesh.detect(portrait)
+    assert capfd.readouterr() == ("", "")
