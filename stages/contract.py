@@ -40,15 +40,19 @@ class Stage:
     writes: str  # its own directory
     config: type  # dataclass: each field is an option of the stage's command line
     gpu: str = "none"  # none | optional
+    # (subject, config) -> config with what was not given filled in from the subject (its own video), before the key
+    resolve: Callable[[Subject, Any], Any] = lambda subject, config: config
 
 
-def option(default: Any, help: str, *, key: bool = True, input: bool = False) -> Any:
+def option(default: Any, help: str, *, key: bool = True, input: bool = False, again: bool = False) -> Any:
     """A field of a stage's config. `key=False`: does not change the result (workers, progress).
+
+    `again=True`: a flag that asks for work on what is there (an audit), so the stage runs even if its key is unchanged.
 
     `input=True`: a Path outside the shared volume (a video, a folder of label maps); its content is part of the key,
     and the docker engine mounts it read-only.
     """
-    return field(default=default, metadata={"help": help, "key": key, "input": input})
+    return field(default=default, metadata={"help": help, "key": key, "input": input, "again": again})
 
 
 @dataclass
@@ -113,6 +117,7 @@ def digest_path(path: Path) -> str:
 
 def key_parts(stage: Stage, subject: Subject, config: Any) -> dict[str, str]:
     """Everything the result depends on, by name, so that a change can be named. Values are short strings."""
+    config = stage.resolve(subject, config)
     parts = {}
     for directory in stage.reads:
         done = receipt(subject.directory(directory))
@@ -169,10 +174,12 @@ def is_done(stage: Stage, subject: Subject, parts: dict[str, str]) -> tuple[bool
 
 def execute(stage: Stage, subject: Subject, config: Any, run: Callable[[Job], dict | None], force: bool = False) -> None:
     """Run a stage into its .partial directory and publish it. Raises StageError; leaves .partial for a rerun."""
+    config = stage.resolve(subject, config)
     parts = key_parts(stage, subject, config)
     done, line = is_done(stage, subject, parts)
     print(line, flush=True)
-    if done and not force:
+    again = any(f.metadata.get("again") and getattr(config, f.name) for f in fields(config))
+    if done and not force and not again:
         return
     shard = getattr(config, "shard", None)
     with _lock(subject, stage, shared=shard is not None):
