@@ -1,0 +1,49 @@
+"""frames: one video in, one fixed square crop of the head for the whole video out, 512 x 512 JPEGs."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from stages.contract import Stage, option, receipt
+from stages.errors import Exit, StageError
+from stages.layout import Subject
+
+
+@dataclass(frozen=True)
+class FramesConfig:
+    video: Path | None = option(None, "the video; else data/<ID>/video.mp4, or the demo's own", input=True)
+    fps: float | None = option(None, "images per second of video; else every frame")
+    margin: float = option(0.6, "room around the face for hair and neck, in face heights")
+    samples: int = option(32, "frames in which the face is looked for")
+
+    def __post_init__(self):
+        if self.fps is not None and not 0 < self.fps <= 1000:
+            raise StageError(f"fps is {self.fps}", next="Give images per second: FPS=25", exit=Exit.USAGE)
+        if not 0.1 <= self.margin <= 3 or not 1 <= self.samples <= 1000:
+            raise StageError("margin must be 0.1 to 3, samples 1 to 1000", exit=Exit.USAGE)
+
+
+def with_video(subject: Subject, config: FramesConfig) -> FramesConfig:
+    """Fill in the video: the one given, the subject's own, or the one these frames were cut from before."""
+    if config.video is not None:
+        return config
+    if subject.video.exists():
+        return replace(config, video=subject.video)
+    before = (receipt(subject.directory("frames")) or {}).get("config", {}).get("video")
+    if before and Path(before).exists():
+        return replace(config, video=Path(before))
+    raise StageError(
+        "there is no video of this subject",
+        subject.root,
+        f"Give one: make frames ID={subject.name} VIDEO=path/to/video.mp4",
+        Exit.USAGE,
+    )
+
+
+STAGE = Stage(
+    name="frames",
+    summary="Cut one fixed square around the head out of every frame of a video.",
+    reads=(),
+    writes="frames",
+    config=FramesConfig,
+    resolve=with_video,
+)
