@@ -287,7 +287,12 @@ def command(stage: Stage, run: Callable[[Job], dict | None], argv: list[str] | N
     """`main` without the exit: returns the exit code."""
     import cyclopts
 
-    app = cyclopts.App(name=f"python -m stages.{stage.name}", help=stage.summary, version_flags=[])
+    app = cyclopts.App(
+        name=f"python -m stages.{stage.name}",
+        help=stage.summary,
+        version_flags=[],
+        suppress_keyboard_interrupt=False,  # `failures` says how to go on
+    )
 
     @app.default
     def _(
