@@ -1,0 +1,157 @@
+"""convert: tracking/ and frames/ -> dataset/, written only if every frame reprojects where the tracker saw it."""
+
+import json
+import multiprocessing
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+
+from stages import formats, head_model, layout
+from stages.contract import Job, main, whole
+from stages.convert import STAGE
+from stages.convert.chunk import Plan, Seen, work
+from stages.errors import StageError
+from stages.head_model import HeadModel
+from stages.jitter import jitter_px
+
+CHUNK = 100  # frames: a few MB, and a progress line now and then
+# Without a tracker.json the files are flame-head-tracker's own, whose parameters mean FLAME
+UPSTREAM = {"tracker": "flame-head-tracker", "head_model": "flame"}
+
+
+def run(job: Job) -> dict:
+    tracking, frames = job.read("tracking"), job.read("frames")
+    crop = _json(frames / "crop.json", f"make frames ID={job.subject.name}")
+    tracker = _tracker(tracking, job.subject.name)
+    head = _head(tracker, tracking, job.subject.name)
+    indices = _indices(tracking, tracker, len(crop["source_frames"]), job.subject.name)
+    for folder in ("checkpoint", "imgs"):
+        (job.out / folder).mkdir(exist_ok=True)
+        for stray in (job.out / folder).glob(".*"):  # of a killed run; FlashAvatar counts the files
+            stray.unlink()
+    plan = Plan(
+        tracking,
+        frames,
+        job.out,
+        tuple(indices),
+        head.at_landmarks(head.landmark_ids),
+        formats.read_tracking(layout.tracking_file(tracking, indices[0])),
+    )
+    seen = Seen(*map(np.array, zip(*job.progress(_frames(_chunks(job, plan)), len(indices)), strict=True)))
+    _write_index(job, plan, crop, head)
+    jitter = jitter_px(seen.rigid, np.array(indices))
+    facts = {
+        "frames_in": len(crop["source_frames"]),
+        "frames_out": len(indices),
+        "missing": len(crop["source_frames"]) - len(indices),
+        "reprojection_px_max": float(seen.error_max.max()),
+        "reprojection_px_mean": float(seen.error_mean.mean()),
+        "jitter_px": jitter,
+        "focal": float(plan.first.intrinsics[0, 0]),
+        "tracker": tracker.get("tracker"),
+    }
+    shakes = "too few frames in a row to measure it" if jitter is None else f"{jitter:.3f} px"
+    print(
+        f"{facts['frames_out']} of {facts['frames_in']} frames, reprojection {facts['reprojection_px_max']:.1e} px at "
+        f"most, jitter {shakes}"
+    )
+    return facts
+
+
+def _json(path, command: str) -> dict:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as e:
+        raise StageError(f"cannot be read: {e}", path, f"Run: {command}") from e
+
+
+def _tracker(tracking, subject: str) -> dict:
+    path = tracking / "tracker.json"
+    return _json(path, f"make track ID={subject}") if path.exists() else UPSTREAM
+
+
+def _head(tracker: dict, tracking, subject: str) -> HeadModel:
+    """The head model that the parameters were solved for, and no other."""
+    head = head_model.load(tracker["head_model"])
+    solved_for = tracker.get("head_model_digest", head.digest)
+    if solved_for != head.digest:
+        raise StageError(
+            f"was solved for another version of head model '{head.name}': {solved_for[:8]}, not {head.digest[:8]}",
+            tracking,
+            f"Run: make track ID={subject}",
+        )
+    return head
+
+
+def _indices(tracking, tracker: dict, images: int, subject: str) -> list[int]:
+    """The tracked frames, in order, after comparing what is there with what should be."""
+    again = f"Run: make track ID={subject}"
+    found = formats.tracked_indices(tracking)
+    lost = sorted(set(tracker.get("tracked", found)) - set(found))
+    if lost:
+        first = layout.tracking_file(tracking, lost[0])
+        raise StageError(f"is missing, and so are {len(lost) - 1} others", first, again)
+    if not found:
+        raise StageError("holds no tracked frame: no face was found in the video", tracking, "Choose another video")
+    if found[-1] >= images:
+        last = layout.tracking_file(tracking, found[-1])
+        raise StageError(f"belongs to image {found[-1] + 1}, and there are {images}", last, again)
+    return found
+
+
+def _chunks(job: Job, plan: Plan) -> Iterator[Seen]:
+    """The first frame alone, because all others are checked against it; then the rest, in processes if it is much."""
+    count = len(plan.indices)
+    yield work(plan, 0, 1)
+    starts = range(1, count, CHUNK)
+    stops = [min(s + CHUNK, count) for s in starts]
+    workers = min(job.config.workers or len(os.sched_getaffinity(0)), len(starts))
+    if workers < 2 or count < 4 * CHUNK:
+        yield from (work(plan, a, b) for a, b in zip(starts, stops, strict=True))
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _remember, (plan,)) as pool:
+        try:
+            yield from pool.map(_work, starts, stops)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+_plan: Plan
+
+
+def _remember(plan: Plan) -> None:
+    global _plan
+    _plan = plan
+
+
+def _work(start: int, stop: int) -> Seen:
+    return work(_plan, start, stop)
+
+
+def _frames(chunks: Iterable[Seen]) -> Iterator[tuple]:
+    for chunk in chunks:
+        yield from zip(chunk.error_max, chunk.error_mean, chunk.rigid, strict=True)
+
+
+def _write_index(job: Job, plan: Plan, crop: dict, head: HeadModel) -> None:
+    """index.json: which source frame each image of the dataset is."""
+    index = {
+        "head_model": head.name,
+        "head_model_digest": head.digest,
+        "image_size": list(plan.first.image_size),
+        "fps": crop["fps"],
+        "focal": float(plan.first.intrinsics[0, 0]),
+        "images": [i + 1 for i in plan.indices],
+        "source_frames": [crop["source_frames"][i] for i in plan.indices],
+        "times": [crop["times"][i] for i in plan.indices],
+    }
+    with whole(job.out / "index.json") as temporary:
+        temporary.write_text(json.dumps(index))
+
+
+if __name__ == "__main__":
+    main(STAGE, run)
