@@ -1,0 +1,140 @@
+"""Levenberg-Marquardt over a run of frames at once: landmarks, priors, and a smooth course over time.
+
+Minimises over p (F,115), for a known shape and focal length,
+
+    sum_f sum_l trust_l rho(|uv_l(p_f) - z_fl|^2 / unit^2)     landmarks; rho is Geman-McClure's
+    + sum_f precision . (p_f - mean)^2 + lid bounds            priors
+    + sum_f smoothness . (p_f-1 - 2 p_f + p_f+1)^2             second difference, where three frames follow each other
+
+The normal equations are block diagonal but for the last term, whose blocks are diagonal: conjugate gradients with the
+inverted diagonal blocks solve them, 115 x 115 numbers a frame and nothing larger. Robust weights by iterative
+reweighting, held during a step.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stages.track import parameters as P
+from stages.track.projection import Projection
+
+GEMAN = 4.0  # in units: residuals well beyond it are outliers
+
+
+@dataclass
+class Solution:
+    p: np.ndarray  # (F,115)
+    cost: float
+    iterations: int
+
+
+class FrameSolver:
+    """Solves runs of frames of one person. `unit`: the landmarks' noise in px; `trust` (L,): relative precisions."""
+
+    def __init__(self, projection: Projection, trust: np.ndarray, unit: float, priors: P.Priors):
+        d = projection.dtype
+        self.projection, self.unit, self.trust = projection, d(unit), trust.astype(d)
+        self.mean, self.precision = priors.mean.astype(d), priors.precision.astype(d)
+        self.smoothness, self.lid_bound = priors.smoothness.astype(d), d(priors.lid_bound)
+
+    def solve(self, start: np.ndarray, target: np.ndarray, numbers: np.ndarray, most: int = 12, tol: float = 1e-4):
+        """start (F,115), target (F,L,2) px, numbers (F,) frame numbers, ascending -> Solution."""
+        bend = bending(numbers).astype(self.projection.dtype)
+        p = start.astype(self.projection.dtype)
+        cost, damping, done = self.cost(p, target, bend), 1e-3, 0
+        while done < most:
+            done += 1
+            step = self._step(p, target, bend, damping)
+            new = self.cost(p + step, target, bend)
+            if new < cost:
+                gain = (cost - new) / cost
+                p, cost, damping = p + step, new, max(damping * 0.1, 1e-6)
+                if gain < tol:
+                    break
+            else:
+                damping *= 20
+                if damping > 1e6:
+                    break
+        return Solution(p, cost, done)
+
+    def cost(self, p: np.ndarray, target: np.ndarray, bend: np.ndarray) -> float:
+        r2 = (((self.projection.uv(p) - target) / self.unit) ** 2).sum(-1)
+        data = (self.trust * r2 / (1 + r2 / GEMAN**2)).sum(dtype=np.float64)
+        prior = (self.precision * (p - self.mean) ** 2).sum(dtype=np.float64)
+        prior += self.lid_bound * (beyond(p[:, P.EYELIDS]) ** 2).sum(dtype=np.float64)
+        return float(data + prior + (self.smoothness * p * (bend @ p)).sum(dtype=np.float64))
+
+    def equations(self, p: np.ndarray, target: np.ndarray, uv: np.ndarray, jac: np.ndarray):
+        """Normal equations of landmarks and priors: H (F,115,115), g (F,115), and the weighted Jacobian and residual.
+
+        Jw (F,2L,115), rw (F,2L) are what the shape's equations need again.
+        """
+        r = (target - uv) / self.unit
+        robust = 1 / (1 + (r**2).sum(-1) / GEMAN**2)  # the square root of Geman-McClure's weight
+        w = robust * np.sqrt(self.trust)
+        jw = (jac * (w / self.unit)[..., None, None]).reshape(len(p), -1, P.N)
+        rw = (r * w[..., None]).reshape(len(p), -1)
+        h = jw.swapaxes(1, 2) @ jw
+        g = (rw[:, None] @ jw)[:, 0] - self.precision * (p - self.mean)
+        diagonal = np.einsum("fii->fi", h)
+        diagonal += self.precision
+        lids = beyond(p[:, P.EYELIDS])
+        diagonal[:, P.EYELIDS] += self.lid_bound * (lids != 0)
+        g[:, P.EYELIDS] -= self.lid_bound * lids
+        return h, g, jw, rw, w
+
+    def _step(self, p: np.ndarray, target: np.ndarray, bend: np.ndarray, damping: float) -> np.ndarray:
+        uv, jac = self.projection.uv_jacobian(p)
+        h, g, *_ = self.equations(p, target, uv, jac)
+        del jac
+        g = g - self.smoothness * (bend @ p)
+        diagonal = np.einsum("fii->fi", h)
+        diagonal *= 1 + damping
+        return conjugate_gradients(h, bend, self.smoothness, g)
+
+
+def beyond(lids: np.ndarray) -> np.ndarray:
+    """By how much an eyelid is beyond open (negative) or closed (positive)."""
+    return np.minimum(lids, 0) + np.maximum(lids - 1, 0)
+
+
+def bending(numbers: np.ndarray) -> np.ndarray:
+    """(F,) frame numbers -> (F,F) float64 D^T D, D the second difference over each three successive frames."""
+    n = np.asarray(numbers)
+    first = np.flatnonzero(n[2:] - n[:-2] == 2) if len(n) > 2 else np.zeros(0, int)
+    d = np.zeros((len(first), len(n)))
+    rows = np.arange(len(first))
+    d[rows, first], d[rows, first + 1], d[rows, first + 2] = 1, -2, 1
+    return d.T @ d
+
+
+def conjugate_gradients(h: np.ndarray, bend: np.ndarray, smoothness: np.ndarray, g: np.ndarray, most: int = 60,
+                        tol: float = 1e-3) -> np.ndarray:
+    """Solve (blockdiag(h) + bend x diag(smoothness)) x = g: h (F,n,n), bend (F,F), smoothness (n,), g (F,n)."""
+    blocks = h.copy()
+    diagonal = np.einsum("fii->fi", blocks)
+    diagonal += np.diag(bend)[:, None] * smoothness
+    inverse = np.linalg.inv(blocks)
+    del blocks
+
+    def dot(a, b) -> float:
+        return float((a * b).sum(dtype=np.float64))
+
+    x = (inverse @ g[..., None])[..., 0]
+    if not bend.any():
+        return x
+    r = g - (h @ x[..., None])[..., 0] - smoothness * (bend @ x)
+    z = (inverse @ r[..., None])[..., 0]
+    d, rz = z, dot(r, z)
+    enough = tol**2 * dot(g, (inverse @ g[..., None])[..., 0])
+    for _ in range(most):
+        if rz <= enough:
+            break
+        hd = (h @ d[..., None])[..., 0] + smoothness * (bend @ d)
+        a = rz / dot(d, hd)
+        x = x + np.float32(a) * d if x.dtype == np.float32 else x + a * d
+        r = r - x.dtype.type(a) * hd
+        z = (inverse @ r[..., None])[..., 0]
+        rz, before = dot(r, z), rz
+        d = z + x.dtype.type(rz / before) * d
+    return x

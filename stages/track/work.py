@@ -1,0 +1,188 @@
+"""The work on one chunk, as worker processes do it, and where it is kept until the stage is whole."""
+
+import os
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from stages import head_model
+from stages.cameras import cam_from_extrinsics, intrinsics_from_focal
+from stages.formats import Tracking, write_tracking
+from stages.layout import IMAGE_SIZE, tracking_file
+from stages.track import identity, parameters, points, quality
+from stages.track.chunks import Chunks, appears_whole
+from stages.track.landmarks import LandmarkDetector, has_face
+from stages.track.projection import Projection
+from stages.track.solver import FrameSolver
+
+SIZE = (IMAGE_SIZE, IMAGE_SIZE)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a worker needs to know. `scratch` holds what is found out on the way; removed when all is done."""
+
+    frames: Path
+    out: Path
+    count: int
+    fps: float
+    head: str
+    landmarks: str
+
+    @property
+    def scratch(self) -> Path:
+        return self.out / "scratch"
+
+    @property
+    def chunks(self) -> Chunks:
+        return Chunks(self.count)
+
+    def detected(self, chunk: int) -> Path:
+        return self.scratch / f"detected-{chunk:05d}.npy"
+
+    def solved(self, chunk: int) -> Path:
+        return self.scratch / f"solved-{chunk:05d}.npz"
+
+    @property
+    def identity(self) -> Path:
+        return self.scratch / "identity.npz"
+
+
+class Worker:
+    """One process's tools, made when first needed."""
+
+    def __init__(self, plan: Plan):
+        self.plan = plan
+        self._detector: LandmarkDetector | None = None
+        self._solver: FrameSolver | None = None
+
+    @property
+    def detector(self) -> LandmarkDetector:
+        if self._detector is None:
+            self._detector = LandmarkDetector(self.plan.frames)
+        return self._detector
+
+    def close(self) -> None:
+        if self._detector is not None:
+            self._detector.close()
+
+    def detect(self, chunk: int) -> tuple[int, float]:
+        """Landmarks of a chunk into its file -> frames, seconds."""
+        started = time.perf_counter()
+        first, last = self.plan.chunks.span(chunk)
+        found = self.detector.chunk(first, last)
+        with appears_whole(self.plan.detected(chunk)) as path:
+            np.save(path, found)
+        return last - first, time.perf_counter() - started
+
+    def solve(self, chunk: int) -> tuple[int, float, int]:
+        """Parameters of a chunk into tracking/*.npz, its figures into its own file -> frames, seconds, iterations.
+
+        The seconds are the solver's own, without the writing.
+        """
+        plan, (first, last) = self.plan, self.plan.chunks.span(chunk)
+        numbers, detected = self._landmarks(chunk)
+        own = (numbers >= first) & (numbers < last)
+        figures, seconds, iterations = {}, 0.0, 0
+        if own.any():
+            solver = self.solver
+            started = time.perf_counter()
+            target = detected[:, solver.fitted]
+            begin = identity.start(solver.frames.projection, target, solver.priors)
+            solution = solver.frames.solve(begin, target, numbers)
+            seconds, iterations = time.perf_counter() - started, solution.iterations
+            p = solution.p[own]
+            figures = quality.measure(solver.every.uv(p), detected[own], solver.every.model.landmark_ids)
+            self._write(numbers[own], p, detected[own])
+        with appears_whole(plan.solved(chunk)) as path, path.open("wb") as f:
+            np.savez(f, numbers=numbers[own], iterations=iterations, **figures)
+        return last - first, seconds, iterations
+
+    @property
+    def solver(self) -> "VideoSolver":
+        if self._solver is None:
+            self._solver = VideoSolver(self.plan)
+        return self._solver
+
+    def _landmarks(self, chunk: int) -> tuple[np.ndarray, np.ndarray]:
+        """The frames with a face that the solver looks at: numbers (F,), detections (F,478,2)."""
+        chunks = self.plan.chunks
+        first, last = chunks.reach(chunk)
+        near = range(max(chunk - 1, 0), min(chunk + 2, len(chunks)))
+        found = np.concatenate([np.load(self.plan.detected(c)) for c in near])
+        begin = chunks.span(near[0])[0]
+        found = found[first - begin : last - begin]
+        seen = has_face(found)
+        return np.arange(first, last)[seen], found[seen]
+
+    def _write(self, numbers: np.ndarray, p: np.ndarray, detected: np.ndarray) -> None:
+        person = self.solver.identity
+        cam = cam_from_extrinsics(*parameters.camera(p.astype(np.float64)))
+        eyes = parameters.eye_pose(p)
+        for k, i in enumerate(numbers):
+            frame = Tracking(
+                shape=person.shape,
+                expression=p[k, parameters.EXPRESSION],
+                jaw_pose=p[k, parameters.JAW],
+                eye_pose=eyes[k],
+                cam=cam[k],
+                intrinsics=intrinsics_from_focal(person.focal, SIZE),
+                image_size=SIZE,
+                eyelids=p[k, parameters.EYELIDS],
+                landmarks=detected[k],
+            )
+            write_tracking(tracking_file(self.plan.out, int(i)), frame)
+
+
+class VideoSolver:
+    """The solver for one video's identity; `fitted` are the landmarks it looks at, `every` projects all there are."""
+
+    def __init__(self, plan: Plan):
+        head = head_model.load(plan.head)
+        self.identity = read_identity(plan.identity)
+        self.priors = parameters.priors(plan.fps)
+        self.fitted = points.chosen(plan.landmarks, head.landmark_ids)
+        person = (self.identity.shape, self.identity.focal, SIZE)
+        self.every = Projection(head.at_landmarks(head.landmark_ids), *person)
+        projection = Projection(head.at_landmarks(self.fitted), *person)
+        self.frames = FrameSolver(projection, points.TRUST[self.fitted], self.identity.unit, self.priors)
+
+
+def write_identity(path: Path, person: identity.Identity) -> None:
+    with appears_whole(path) as temporary, temporary.open("wb") as f:
+        np.savez(f, **vars(person))
+
+
+def read_identity(path: Path) -> identity.Identity:
+    with np.load(path) as npz:
+        return identity.Identity(npz["shape"], float(npz["focal"]), float(npz["unit"]), int(npz["iterations"]))
+
+
+# --- in worker processes -------------------------------------------------------------------------------------------
+
+_worker: Worker
+
+
+def begin(plan: Plan, parent: int) -> None:
+    """Initialiser of a worker process."""
+    global _worker
+    _worker = Worker(plan)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def detect(chunk: int) -> tuple[int, float]:
+    return _worker.detect(chunk)
+
+
+def solve(chunk: int) -> tuple[int, float, int]:
+    return _worker.solve(chunk)
+
+
+def _end_with(parent: int) -> None:
+    """A killed parent takes its workers with it: nobody else would end them."""
+    while Path(f"/proc/{parent}").exists():
+        time.sleep(1)
+    os._exit(1)
