@@ -19,7 +19,8 @@ from stages.images import crop, resize, write_jpeg
 from stages.layout import IMAGE_SIZE, frame_image
 
 SMALL = 256  # a box of fewer pixels makes a soft avatar: worth a line
-TOLERANCE = 1e-3  # seconds: containers round timestamps to milliseconds
+ROUNDING = 2e-3  # seconds: containers round timestamps to milliseconds
+EPSILON = 1e-9  # seconds
 
 
 def run(job: Job) -> dict:
@@ -102,12 +103,19 @@ def at_rate(frames: Iterable[Frame], fps: float | None, source_fps: float) -> It
         return
     k, shown = 0, None
     for frame in frames:
-        if shown is not None and k / fps < frame.time - TOLERANCE:
+        time = _regular(frame, source_fps)
+        if shown is not None and k / fps < time - EPSILON:
             yield shown
-            k = int(np.ceil((frame.time - TOLERANCE) * fps))
+            k = int(np.ceil((time - EPSILON) * fps))
         shown = frame
-    if shown is not None and k / fps < shown.time + 1 / source_fps - TOLERANCE:
+    if shown is not None and k / fps < _regular(shown, source_fps) + 1 / source_fps - EPSILON:
         yield shown
+
+
+def _regular(frame: Frame, source_fps: float) -> float:
+    """A frame's time, without the container's rounding where the rate is constant."""
+    time = frame.index / source_fps
+    return time if abs(time - frame.time) < ROUNDING else frame.time
 
 
 class ImageWriter:

@@ -69,17 +69,17 @@ class Video:
         self.width, self.height = self._size[::-1] if turned else self._size
         self.rotation = -first.rotation % 360
         self.fps = float(self._stream.average_rate or self._stream.guessed_rate or 25)
-        self.duration = self._duration()
         self._start = first.time or 0.0
+        self.duration = self._duration()
 
     def _duration(self) -> float | None:
         if self._stream.duration:
-            return float(self._stream.duration * self._stream.time_base)
-        tag = self._stream.metadata.get("DURATION", "")  # Matroska's, "00:00:12.480000000"
-        if tag.count(":") == 2:
-            h, m, s = tag.split(":")
-            return int(h) * 3600 + int(m) * 60 + float(s)
-        return self._container.duration / av.time_base if self._container.duration else None
+            seconds = float(self._stream.duration * self._stream.time_base)
+        elif self._container.duration:
+            seconds = self._container.duration / av.time_base
+        else:
+            return None
+        return seconds - self._start if "matroska" in self._container.format.name else seconds  # it counts from 0
 
     def close(self) -> None:
         self._container.close()

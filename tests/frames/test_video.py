@@ -1,0 +1,182 @@
+"""Reading: rotation, pixels, timestamps and faults of files."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from stages.errors import Exit, StageError
+from stages.frames.__main__ import at_rate
+from stages.frames.video import Frame, Video
+
+SHADES = 24  # a frame's shade tells its number, through any codec
+
+
+def shade(i: int, height: int = 64, width: int = 96) -> np.ndarray:
+    return np.full((height, width, 3), 8 + 9 * (i % SHADES), np.uint8)
+
+
+def number(image: np.ndarray) -> int:
+    return round((float(np.median(image)) - 8) / 9)
+
+
+def quadrants(height: int = 64, width: int = 96) -> np.ndarray:
+    """Red, green / blue, white: shows every turn and mirroring."""
+    image = np.zeros((height, width, 3), np.uint8)
+    image[: height // 2, : width // 2] = (255, 0, 0)
+    image[: height // 2, width // 2 :] = (0, 255, 0)
+    image[height // 2 :, : width // 2] = (0, 0, 255)
+    image[height // 2 :, width // 2 :] = 255
+    return image
+
+
+def corners(image: np.ndarray) -> str:
+    h, w = image.shape[:2]
+    names = []
+    for y, x in ((h // 4, w // 4), (h // 4, 3 * w // 4), (3 * h // 4, w // 4), (3 * h // 4, 3 * w // 4)):
+        r, g, b = (image[y, x] > 128).tolist()
+        names.append({(1, 0, 0): "R", (0, 1, 0): "G", (0, 0, 1): "B", (1, 1, 1): "W"}[(r, g, b)])
+    return "".join(names)
+
+
+@pytest.mark.parametrize(
+    ("counterclockwise", "hflip", "shown", "clockwise"),
+    [(0, False, "RGBW", 0), (90, False, "GWRB", 270), (180, False, "WBGR", 180), (-90, False, "BRWG", 90),
+     (0, True, "GRWB", 0)],
+)  # fmt: skip
+def test_rotation_flag_is_followed(video, counterclockwise, hflip, shown, clockwise):
+    with Video(video([quadrants()] * 2, rotation=counterclockwise, hflip=hflip)) as v:
+        image = next(v.frames()).rgb()
+        assert corners(image) == shown
+        assert image.shape[:2] == (v.height, v.width) == ((96, 64) if counterclockwise in (90, -90) else (64, 96))
+        if not hflip:
+            assert v.rotation == clockwise
+
+
+def test_times_of_a_varying_rate(video):
+    times = [0, 0.04, 0.2, 0.24, 1.0, 1.04]
+    with Video(video([shade(i) for i in range(6)], times)) as v:
+        frames = [(f.index, f.time, number(f.rgb())) for f in v.frames()]
+    assert [f[0] for f in frames] == [f[2] for f in frames] == list(range(6))
+    assert np.allclose([f[1] for f in frames], times, atol=2e-3)
+
+
+def test_odd_size_and_pixels_that_are_not_square(video):
+    with Video(video([shade(3, 65, 97)] * 2)) as v:
+        assert (v.width, v.height) == (97, 65) and next(v.frames()).rgb().shape == (65, 97, 3)
+    with Video(video([quadrants()] * 2, aspect=Fraction(4, 3))) as v:
+        assert (v.width, v.height) == (128, 64)
+        image = next(v.frames()).rgb()
+        assert image.shape == (64, 128, 3) and corners(image) == "RGBW"
+
+
+def test_transparency_is_over_white(video):
+    rgba = np.zeros((64, 96, 4), np.uint8)
+    rgba[:, 32:64, 3] = 128
+    rgba[:, 64:, 3] = 255
+    with Video(video([rgba] * 2, suffix=".mov", codec="qtrle", pix_fmt="argb")) as v:
+        image = next(v.frames()).rgb()
+    assert image[30, 5].tolist() == [255] * 3 and image[30, 80].tolist() == [0] * 3
+    assert abs(int(image[30, 48, 0]) - 127) <= 1
+
+
+def test_samples_are_spread_whatever_the_key_frames(video):
+    for gop in (1, 3, 500):
+        with Video(video([shade(i // 10) for i in range(200)], gop=gop)) as v:
+            seen = {number(f.rgb()) for f in v.samples(16)}
+        assert min(seen) <= 1 and max(seen) >= 18 and len(seen) >= 10, (gop, seen)
+
+
+def test_samples_leave_the_reader_at_work(video):
+    with Video(video([shade(i) for i in range(20)])) as v:
+        list(v.samples(4))
+        assert [number(f.rgb()) for f in v.frames()] == list(range(20))
+
+
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_short_videos(video, count):
+    with Video(video([shade(i) for i in range(count)])) as v:
+        assert len(list(v.samples(32))) >= 1
+        assert len(list(v.frames())) == count
+
+
+def test_a_late_start_counts_from_the_first_frame(video):
+    with Video(video([shade(i) for i in range(3)], [5.0, 5.04, 5.08], suffix=".mkv")) as v:
+        assert [round(f.time, 2) for f in v.frames()] == [0, 0.04, 0.08]
+
+
+def test_what_is_no_video(tmp_path, video):
+    text = tmp_path / "text.mp4"
+    text.write_text("no video at all")
+    with pytest.raises(StageError, match="cannot be read as a video") as e:
+        Video(text)
+    assert e.value.exit == Exit.BAD_INPUT and str(text) in str(e.value)
+    with pytest.raises(StageError, match="cannot be read as a video"):
+        Video(tmp_path)
+    import av
+
+    sound = tmp_path / "sound.wav"
+    with av.open(str(sound), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), "s16", "mono")
+        frame.rate = 8000
+        container.mux(stream.encode(frame))
+    with pytest.raises(StageError, match="no video stream"):
+        Video(sound)
+
+
+def noisy(count: int) -> list[np.ndarray]:
+    """Frames that take room in the file, so that cutting the file cuts frames."""
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 255, (64, 96, 3)).astype(np.uint8) for _ in range(count)]
+
+
+@pytest.mark.parametrize(("kept", "readable"), [(0.5, False), (0.97, True)])
+def test_truncated(video, kept, readable):
+    path = video(noisy(100), suffix=".mkv", gop=5)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
+    with Video(path) as v:
+        if readable:
+            assert 90 <= len(list(v.frames())) < 100
+        else:
+            with pytest.raises(StageError, match=r"breaks off: \d+ frames can be read, .* of 4.0 s"):
+                list(v.frames())
+
+
+def test_truncated_without_its_index(video):
+    path = video(noisy(30))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(StageError, match="cannot be read as a video"):
+        Video(path)
+
+
+def test_a_hole_in_the_middle_is_left_out(video):
+    path = video(noisy(100), suffix=".mkv", gop=1)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + len(content) // 60] = bytes(len(content) // 60)
+    path.write_bytes(content)
+    with Video(path) as v:
+        assert 90 <= len(list(v.frames())) < 100
+
+
+def frames_at(times: list[float]) -> list[Frame]:
+    return [Frame(i, t, None, None) for i, t in enumerate(times)]
+
+
+@pytest.mark.parametrize(("source", "fps"), [(25, 12.5), (30, 25), (50, 25), (29.97, 25), (24, 10), (60, 24)])
+def test_rate_picks_int_of_i_times_interval(source, fps):
+    """DESIGN 11.1: what `int(i * interval)` says, which ffmpeg's fps filter does not."""
+    picked = [f.index for f in at_rate(frames_at([i / source for i in range(200)]), fps, source)]
+    interval = source / fps
+    expected = [int(i * interval + 1e-9) for i in range(1000)]
+    assert picked == [i for i in expected if i < 200]
+
+
+def test_rate_above_the_videos_own_repeats_nothing():
+    assert [f.index for f in at_rate(frames_at([0, 0.04, 0.08]), 100, 25)] == [0, 1, 2]
+
+
+def test_rate_of_a_video_with_a_gap():
+    picked = [f.index for f in at_rate(frames_at([0, 0.02, 0.04, 0.06, 1.0, 1.02, 1.04]), 25, 50)]
+    assert picked == [0, 2, 3, 4, 6]  # 3 stays on screen from 0.06 to 1.0, and comes once
