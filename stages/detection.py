@@ -22,15 +22,13 @@ class _Graph:
         self._start = start
         with _silence():
             self._solution = start(_solutions())
-        self._fresh = True
+        self._fresh = True  # each network of a graph speaks up at its first use: silent until something was found
 
     def _process(self, rgb: np.ndarray):
         image = np.ascontiguousarray(rgb)
         assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3, (image.dtype, image.shape)
-        with _silence() if self._fresh else contextlib.nullcontext():  # the graph's threads speak up once
-            result = self._solution.process(image)
-        self._fresh = False
-        return result
+        with _silence() if self._fresh else contextlib.nullcontext():
+            return self._solution.process(image)
 
     def close(self) -> None:
         if self._solution is not None:
@@ -68,6 +66,7 @@ class FaceMesh(_Graph):
         found = self._process(rgb).multi_face_landmarks
         if not found:
             return None
+        self._fresh = False
         h, w = rgb.shape[:2]
         scale = np.array([w, h, w], np.float32)
         faces = [np.array([(p.x, p.y, p.z) for p in f.landmark], np.float32) * scale for f in found]
@@ -85,7 +84,9 @@ class FaceDetector(_Graph):
         """-> (n,5) float32: x0, y0, x1, y1 in px (may reach outside), score in 0..1; best first."""
         h, w = rgb.shape[:2]
         boxes = []
-        for d in self._process(rgb).detections or []:
+        found = self._process(rgb).detections or []
+        self._fresh &= not found
+        for d in found:
             b = d.location_data.relative_bounding_box
             boxes.append((b.xmin * w, b.ymin * h, (b.xmin + b.width) * w, (b.ymin + b.height) * h, d.score[0]))
         return np.array(sorted(boxes, key=lambda b: -b[4]), np.float32).reshape(-1, 5)
@@ -100,6 +101,7 @@ class SelfieSegmenter(_Graph):
     def alpha(self, rgb: np.ndarray) -> np.ndarray:
         """-> (H,W) uint8, 255 where the person is; soft edges of the 256 x 256 network."""
         mask = self._process(rgb).segmentation_mask
+        self._fresh = False
         return np.rint(np.clip(mask, 0, 1) * 255).astype(np.uint8)
 
 

@@ -67,6 +67,7 @@ def test_silhouette(portrait):
 
 
 def test_nothing_is_printed(portrait, capfd):
-    with FaceMesh() as mesh:
-        mesh.detect(portrait)
+    with FaceMesh() as mesh, FaceMesh(static=False, faces=2) as following, FaceDetector() as boxes:
+        for image in (BLACK, portrait, portrait):
+            assert (mesh.detect(image) is None) == (following.detect(image) is None) == (len(boxes.detect(image)) == 0)
     assert capfd.readouterr() == ("", "")
