@@ -1,0 +1,122 @@
+# avatarmake: one talking-head video in, one drivable 3D Gaussian head avatar out.
+#
+#   VIDEO ── frames ── track ── convert ──┬── mask ──┐
+#                                         └──────────┴── train ── report
+#
+# A stage is one word. `make train ID=roman` brings in the stages before it; each runs unless it is done, and says so.
+# What follows two hashes is the help page, in this order.
+
+# --- the pipeline ----------------------------------------------------------------------------------------------------
+STAGES = frames track convert mask train report
+
+##The pipeline. Each target brings in those before it:
+frames:                 ##cut one fixed square around the head:  make frames ID=roman VIDEO=~/roman.mp4 [FPS=25]
+track: frames           ##head model parameters for every frame  [HEAD_MODEL=open] [SHARD=i/N]
+convert: track          ##exact cameras, in the files that FlashAvatar reads
+mask: convert           ##alpha, neckhead and mouth; FIX=1 audits and repairs what is there  [LABELS=folder]
+train: convert mask     ##Gaussians on the head, moved by the expression  [DEVICE=cpu]
+report: train           ##a page with the video, the figures, the worst frames
+
+##
+##All of it on a subject that it makes itself, no video needed:
+demo: report            ##make demo, make demo ENGINE=docker
+	@$(HOST) summary demo --data="$$DATA"
+
+# --- what can be set: on the command line, or in the environment ------------------------------------------------------
+PYTHON     ?= $(shell command -v python3.11 || echo python3)
+DATA       ?= data
+DEMO_TRAIN ?= --resolution 256 --iterations 3000
+export ID VIDEO FPS HEAD_MODEL SHARD LABELS DEVICE DATA ASSETS ENGINE BASE EXTRA_CA VERBOSE
+
+# How a variable becomes an option. Its value reaches the shell through the environment, so it may hold spaces.
+option = $(if $($(1)),$(2)="$$$(1)")
+options.frames = $(call option,VIDEO,--video) $(call option,FPS,--fps)
+options.track  = $(call option,HEAD_MODEL,--head-model) $(call option,SHARD,--shard)
+options.mask   = $(call option,LABELS,--labels) $(if $(FIX),--fix)
+options.train  = $(call option,DEVICE,--device)
+
+##
+##Any stage takes more options of its own:  make train ID=roman OPTIONS="--iterations 5000"
+help/%: .venv/host/lock ##list them:  make help/train
+	@$(HOST) run "$*" --help
+# OPTIONS are for the last stage that is named on the command line.
+last = $(lastword $(filter $(STAGES),$(MAKECMDGOALS)))
+
+# --- running a stage -------------------------------------------------------------------------------------------------
+HOST = .venv/host/bin/python -m stages
+run  = @$(HOST) run $(1) "$$ID" --data="$$DATA"
+
+$(STAGES): .venv/host/lock
+	$(call run,$@) $(options.$@) $(if $(filter $@,$(last)),$(OPTIONS))
+
+ifneq ($(filter demo,$(MAKECMDGOALS)),)
+  ifneq ($(filter-out demo,$(ID)),)
+    $(error `make demo` is a subject of its own. Type: make demo, or: make report ID=$(ID))
+  endif
+  override ID = demo
+  options.train += $(DEMO_TRAIN)
+endif
+ifeq ($(ID),demo)
+frames: source
+endif
+source: .venv/host/lock
+	$(call run,demo)
+
+ifeq ($(ID),)
+  ifneq ($(filter $(STAGES) status,$(MAKECMDGOALS)),)
+    $(error Which subject? Type: make $(MAKECMDGOALS) ID=roman)
+  endif
+endif
+
+##
+##Seeing where things are:
+status: .venv/host/lock ##every stage of a subject: state, key, image, age, size:  make status ID=roman
+	@$(HOST) status "$$ID" --data="$$DATA"
+doctor: .venv/host/lock ##what this host can do, and what to do about what is missing
+	@$(HOST) doctor
+
+##
+##Images. ENGINE=auto|docker|local says where stages run; auto takes Docker once the images are there:
+IMAGES = image/demo $(STAGES:%=image/%)
+images: $(IMAGES)       ##build what has changed of all images, and list their sizes
+	@$(HOST) images
+image/%: .venv/host/lock ##build one stage's image:  make image/convert
+	@$(HOST) build "$*"
+base: .venv/host/lock   ##a base image from Debian's archive, where no registry of images can be reached
+	@$(HOST) base
+
+##
+##For those who change it:
+test: .venv/test/lock.sha256 ##every test that needs no Docker and no GPU, and those that find them
+	@.venv/test/bin/python -m pytest --ignore=tests/images $(OPTIONS)
+test-images: images .venv/test/lock.sha256 ##the tests of the images, inside them
+	@.venv/test/bin/python -m pytest tests/images $(OPTIONS)
+lint: .venv/test/lock.sha256 ##ruff: style, imports, format of every line
+	@.venv/test/bin/python -m ruff check .
+lock: .venv/host/lock   ##resolve every requirements.in anew into its requirements.lock
+	@$(HOST) lock
+clean:                  ##remove the environments; data/ and assets/ stay
+	rm -rf .venv .pytest_cache .ruff_cache
+
+# --- environments: the host's by pip, the others by what that brings ---------------------------------------------------
+.venv/host/lock: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
+	 || { echo "Python 3.11 is needed, and $(PYTHON) is another or none. Type: make PYTHON=/path/to/python3.11" >&2; exit 5; }
+	@echo "setting up .venv/host" >&2
+	@rm -rf .venv/host && $(PYTHON) -m venv .venv/host \
+	 || { echo "Python's venv module is missing. On Debian: apt-get install python3-venv" >&2; exit 5; }
+	@.venv/host/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
+	@cp requirements.lock $@
+.venv/test/lock.sha256: tests/requirements.lock .venv/host/lock
+	@$(HOST) environment test >/dev/null && touch $@
+
+# --- help, and what is no target -------------------------------------------------------------------------------------
+help:
+	@sed -nE 's/^##(.*)/\1/p; s/^([a-z%\/-]+):[^#]*##(.*)/  make \1|\2/p' Makefile | awk -F'|' \
+	 'NF == 2 {sub("%", "<stage>"); printf "%-22s %s\n", $$1, $$2; next} {print}'
+.DEFAULT:
+	@echo "There is no target '$@'. Type: make (it lists them)" >&2; exit 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo source $(STAGES) status doctor images base test test-images lint lock clean
+.DELETE_ON_ERROR:

@@ -1,0 +1,99 @@
+"""The host command: run a stage, build images, see where a subject stands and what this host can do.
+
+`make` calls it for everything; `python -m stages --help` lists it.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import cyclopts
+from cyclopts import Parameter
+
+from stages import contract, engine
+
+app = cyclopts.App(name="python -m stages", help=__doc__.splitlines()[0], version_flags=[])
+app["--help"].group = "Commands"
+
+
+@app.command(help_flags=[])
+def run(stage: str, *words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
+    """Run a stage unless it is done: run track roman --data data [options]."""
+    return engine.run(stage, list(words))
+
+
+@app.command
+def build(*stages: str, force: bool = False) -> None:
+    """Build the images of these stages (all without a name); only what has changed is built."""
+    from stages.engine import docker
+
+    for stage in [engine.load(name).name for name in stages or engine.STAGES]:
+        image, built = docker.build(stage, force)
+        print(f"{stage}: {'built' if built else 'nothing to do, the image is up to date:'} {image.short_id}", flush=True)
+
+
+@app.command
+def images() -> None:
+    """Name, id, size, age and lock of every stage's image."""
+    from stages.engine import status
+
+    status.show_images()
+
+
+@app.command
+def base() -> None:
+    """Make the base image from Debian's archive, where no registry of images can be reached."""
+    from stages.engine import base as own_base
+
+    print(f"base: {own_base.make()}")
+
+
+@app.command
+def status(subject: str, *, data: Path = Path("data")) -> None:
+    """Every stage of a subject: state, key, engine or image, age, size."""
+    from stages.engine import status as states
+
+    states.show(subject, data)
+
+
+@app.command
+def summary(subject: str, *, data: Path = Path("data")) -> None:
+    """The main figures of a subject's report, and where it is."""
+    from stages.engine import status as states
+
+    states.show_metrics(subject, data)
+
+
+@app.command
+def doctor() -> int:
+    """What this host can do, and what to do about what is missing."""
+    from stages.engine import doctor as checks
+
+    return checks.show()
+
+
+@app.command
+def lock() -> None:
+    """Resolve every requirements.in anew into its requirements.lock."""
+    from stages.engine import locks
+
+    locks.make()
+
+
+@app.command
+def environment(name: str) -> None:
+    """Make the virtual environment of a stage, or `test`, and print its interpreter."""
+    from stages.engine import local
+
+    print(local.python(name if name == "test" else engine.load(name).name))
+
+
+def main(argv: list[str] | None = None) -> int:
+    with contract.failures("avatarmake") as outcome:
+        code = app(sys.argv[1:] if argv is None else argv, exit_on_error=False, result_action="return_value")
+        return int(code or 0) if isinstance(code, int) else 0
+    return int(outcome.code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

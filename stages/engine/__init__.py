@@ -1,0 +1,74 @@
+"""Where a stage runs: in its image (docker) or in its virtual environment (local), made from the same lock file."""
+
+import importlib
+import os
+
+from stages import layout
+from stages.contract import ROOT, Stage
+from stages.errors import Exit, StageError
+
+STAGES = tuple(layout.WRITER.values())  # in pipeline order
+
+
+def load(name: str) -> Stage:
+    """What stages/<name>/__init__.py declares. Raises StageError for a name that is no stage."""
+    if name not in STAGES:
+        raise StageError(f"there is no stage '{name}'", next=f"Stages: {', '.join(STAGES)}", exit=Exit.USAGE)
+    return importlib.import_module(f"stages.{name}").STAGE
+
+
+def choose(stage: str) -> tuple[str, str]:
+    """The engine for a stage and why: ENGINE=docker or local as it says; auto takes images that are there.
+
+    auto never builds a first image: that takes minutes, and `make images` is there to ask for it.
+    """
+    asked = os.environ.get("ENGINE") or "auto"
+    if asked in ("docker", "local"):
+        return asked, f"ENGINE={asked}"
+    if asked != "auto":
+        raise StageError(f"there is no engine '{asked}'", next="ENGINE is auto, docker or local", exit=Exit.USAGE)
+    from stages.engine import docker
+
+    trouble = docker.trouble()
+    if trouble:
+        return "local", f"auto: {trouble}"
+    if docker.image(stage) is None:
+        return "local", f"auto: Docker answers, but has no image of {stage}; `make images` builds them"
+    return "docker", "auto: Docker answers and has the image"
+
+
+def run(name: str, argv: list[str]) -> int:
+    """Run a stage unless it is done: `ID [--data D] [options]`. Returns its exit code (local: becomes the stage)."""
+    from stages.engine import docker, local, request
+
+    asked = request.parse(load(name), argv)
+    if asked is None:
+        return Exit.OK
+    done, line = asked.state()
+    if done and not asked.again:
+        print(line, flush=True)
+        return Exit.OK
+    engine, why = choose(name)
+    kept = "".join(f", as before {word}" for word in asked.remembered.values())
+    print(f"{name} {asked.subject.name}: engine {engine} ({why}){kept}", flush=True)
+    environment = {"why": why, "revision": revision(), "options": asked.options()}
+    return docker.run(asked, environment) if engine == "docker" else local.run(asked, environment)
+
+
+def revision(*paths: str) -> str:
+    """The commit that last touched `paths` (all: HEAD), with -modified when they differ from it; `unknown` outside git."""
+    commit = git("log", "-1", "--format=%H", "--", *paths)
+    if not commit:
+        return "unknown"
+    return commit + ("-modified" if git("status", "--porcelain", "--", *paths) else "")
+
+
+def git(*words: str) -> str:
+    """What git prints, or an empty string where there is no git or no repository."""
+    import subprocess
+
+    try:
+        done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True)
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,307 @@
+"""The docker engine: builds one image per stage and runs stages in them. Every call to Docker is in this module.
+
+A container gets the caller's uid, no network, a read-only root, no capabilities and no way to new privileges; it
+writes to the shared volume and to /tmp, and reads the inputs that the stage's options name.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+
+import docker
+from docker.errors import APIError, BuildError, DockerException, ImageNotFound, NotFound
+from docker.types import DeviceRequest, Mount
+
+from stages.contract import ROOT, Stage
+from stages.engine import context, git, host, load, revision
+from stages.engine.request import Request
+from stages.errors import Exit, StageError
+
+BASE = "python:3.11-slim-bookworm"
+OWN_BASE = "avatarmake/base:bookworm"  # `make base`, where no registry of images can be reached
+INPUTS = "stages.avatarmake.inputs"  # label: digest of what the image was made of
+
+
+def client() -> docker.DockerClient:
+    """A connection to the daemon. Raises StageError with what to do."""
+    try:
+        connection = docker.from_env(timeout=600)
+        connection.ping()
+        return connection
+    except DockerException as e:
+        raise StageError(
+            f"Docker does not answer: {_reason(e)}",
+            next="Start it (sudo systemctl start docker, or dockerd), or type ENGINE=local",
+            exit=Exit.ENVIRONMENT,
+        ) from e
+
+
+def trouble() -> str | None:
+    """Why Docker cannot be used, or None when it can."""
+    try:
+        client().close()
+    except StageError as e:
+        return e.what
+    return None
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    for sign, words in (
+        ("Permission denied", "this user may not use it (add them to the group docker)"),
+        ("No such file or directory", "no daemon runs"),
+        ("Connection refused", "no daemon runs"),
+    ):
+        if sign in text:
+            return words
+    return text.splitlines()[0][:200]
+
+
+# --- images --------------------------------------------------------------------------------------------------------
+
+
+def tag(stage: str) -> str:
+    return f"avatarmake/{stage}:latest"
+
+
+def image(stage: str) -> docker.models.images.Image | None:
+    """The stage's image as it is now, be it out of date or not."""
+    with contextlib.suppress(ImageNotFound):
+        return client().images.get(tag(stage))
+    return None
+
+
+def base(connection: docker.DockerClient) -> tuple[str, str]:
+    """Name and id of the base: BASE if given, else the first that is here, else the default one pulled."""
+    asked = os.environ.get("BASE")
+    for name in [asked] if asked else [BASE, OWN_BASE]:
+        with contextlib.suppress(ImageNotFound):
+            return name, connection.images.get(name).id
+    try:
+        print(f"pulling {asked or BASE}", file=sys.stderr, flush=True)
+        return asked or BASE, connection.images.pull(asked or BASE).id
+    except (APIError, DockerException) as e:
+        raise StageError(
+            f"the base image cannot be pulled: {_reason(e)}",
+            asked or BASE,
+            "Make one from Debian's archive: make base",
+            Exit.ENVIRONMENT,
+        ) from e
+
+
+def build(stage: str, force: bool = False) -> tuple[docker.models.images.Image, bool]:
+    """The stage's image, built if it is not of the present sources, lock and base. Also whether it was."""
+    connection = client()
+    base_name, base_id = base(connection)
+    inputs = context.digest(stage, base_id)
+    there = image(stage)
+    if there is not None and there.labels.get(INPUTS) == inputs and not force:
+        return there, False
+    print(f"{stage}: building its image on {base_name}", file=sys.stderr, flush=True)
+    with context.pack(stage) as packed:
+        _build(connection, stage, packed, base_name, _labels(load(stage), base_name, inputs))
+    return image(stage), True
+
+
+def _build(connection: docker.DockerClient, stage: str, packed, base_name: str, labels: dict[str, str]) -> None:
+    """Send the context. The build stage fetches packages over the host's network: a bridge may have no way out."""
+    lines = connection.api.build(
+        fileobj=packed,
+        custom_context=True,
+        dockerfile=f"docker/{stage}/Dockerfile",
+        tag=tag(stage),
+        buildargs={"BASE": base_name, **context.build_arguments()},
+        network_mode=os.environ.get("BUILD_NETWORK", "host"),
+        labels=labels,
+        rm=True,
+        forcerm=True,
+        decode=True,
+    )
+    said: list[str] = []
+    for line in lines:
+        text = line.get("stream", "")
+        said += [text.rstrip()] if text.strip() else []
+        if text.startswith("Step ") or os.environ.get("VERBOSE"):
+            print(f"  {text.rstrip()}", file=sys.stderr, flush=True)
+        if "error" in line:
+            tail = "\n  ".join(said[-12:])
+            raise StageError(f"its image cannot be built: {line['error']}\n  {tail}", stage, "", Exit.ENVIRONMENT)
+
+
+def _labels(stage: Stage, base_name: str, inputs: str) -> dict[str, str]:
+    """OCI labels. Revision and time are those of the files in the image, so that another commit changes nothing."""
+    paths = [p.relative_to(ROOT).as_posix() for p in context.files(stage.name)]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    labels = {
+        "title": f"avatarmake {stage.name}",
+        "description": stage.summary,
+        "source": git("remote", "get-url", "origin") or "unknown",
+        "revision": revision(*paths),
+        "version": project["version"],
+        "created": git("log", "-1", "--format=%cI", "--", *paths) or "unknown",
+        "licenses": project.get("license", "NOASSERTION"),
+        "base.name": base_name,
+    }
+    return {INPUTS: inputs, **{f"org.opencontainers.image.{name}": value for name, value in labels.items()}}
+
+
+def import_base(archive: Path) -> str:
+    """A root file system as the image `avatarmake/base:bookworm`; returns its id."""
+    connection = client()
+    repository, name = OWN_BASE.split(":")
+    connection.api.import_image_from_file(
+        str(archive), repository=repository, tag=name, changes=["CMD python3", "ENV LANG=C.UTF-8"]
+    )
+    return connection.images.get(OWN_BASE).id
+
+
+# --- running -------------------------------------------------------------------------------------------------------
+
+
+def run(request: Request, environment: dict) -> int:
+    """Run a stage in its image, its output streamed; returns its exit code. Ctrl-C stops the container."""
+    built, _ = build(request.stage.name)
+    connection = client()
+    _join_running(connection, request)
+    environment = {"engine": "docker", "image": built.id, **environment}
+    settings = container(connection, request, environment)
+    return _stream(connection.containers.create(built.id, **settings), request.subject.data.absolute())
+
+
+def container(connection: docker.DockerClient, request: Request, environment: dict) -> dict:
+    """How a stage's container is made: docker-py's arguments."""
+    mounts, config = _mounts(request)
+    cache = Path("/data") / request.cache("docker").relative_to(request.subject.data.absolute())
+    variables = request.variables(cache, Path("/assets"))
+    passed = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "TERM", "COLUMNS")
+    variables |= {name: os.environ[name] for name in passed if name in os.environ}
+    variables["AVATARMAKE_ENVIRONMENT"] = json.dumps(environment)
+    return {
+        "command": request.words(Path("/data"), config),
+        "mounts": mounts,
+        "environment": variables,
+        "labels": _identity(request),
+        "tty": sys.stdout.isatty() and sys.stderr.isatty(),
+        "device_requests": _gpus(connection, request.stage),
+        **confinement(connection),
+    }
+
+
+def confinement(connection: docker.DockerClient) -> dict:
+    """What every container is held to, as docker-py's arguments."""
+    limit = host.container_memory()
+    rootless = any("rootless" in option for option in connection.info().get("SecurityOptions") or [])
+    return {
+        # under a rootless daemon the container's root IS the caller
+        "user": "0:0" if rootless else f"{os.getuid()}:{os.getgid()}",
+        "network_mode": "none",
+        "read_only": True,
+        "tmpfs": {"/tmp": "rw,nosuid,nodev,noexec,mode=1777,size=1g"},
+        "shm_size": "1g",
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+        "mem_limit": limit,
+        "memswap_limit": limit,
+        "pids_limit": 2048,
+        "stop_signal": "SIGINT",
+    }
+
+
+def _mounts(request: Request) -> tuple[list[Mount], object]:
+    """The shared volume, the assets and the inputs; and the config with the inputs where the container sees them."""
+    data = request.subject.data.absolute()
+    data.mkdir(parents=True, exist_ok=True)  # or the daemon would make it, as root
+    mounts = [Mount("/data", str(data), type="bind")]
+    if request.assets.is_dir():
+        mounts.append(Mount("/assets", str(request.assets), type="bind", read_only=True))
+    inside = {}
+    for f in fields(request.config):
+        path = getattr(request.config, f.name)
+        if f.metadata.get("input") and path is not None:
+            inside[f.name] = Path("/input") / f.name / path.name
+            mounts.append(Mount(str(inside[f.name]), str(path), type="bind", read_only=True))
+    return mounts, replace(request.config, **inside)
+
+
+def _gpus(connection: docker.DockerClient, stage: Stage) -> list[DeviceRequest]:
+    """All GPUs, for a stage that can use one, where both the driver and Docker's runtime for it are there."""
+    if stage.gpu == "none" or host.gpu() is None or "nvidia" not in connection.info().get("Runtimes", {}):
+        return []
+    return [DeviceRequest(count=-1, capabilities=[["gpu"]])]
+
+
+def _identity(request: Request) -> dict[str, str]:
+    words = {"stage": request.stage.name, "subject": request.subject.name, "data": str(request.subject.data.absolute())}
+    return {f"avatarmake.{name}": value for name, value in words.items()}
+
+
+def _join_running(connection: docker.DockerClient, request: Request) -> None:
+    """Clear what a killed run left: wait for its container if it still works (its result counts), then remove it."""
+    labels = [f"{name}={value}" for name, value in _identity(request).items()]
+    for left in connection.containers.list(all=True, filters={"label": labels}):
+        with contextlib.suppress(NotFound):
+            if left.status == "running":
+                print(f"{request.stage.name}: still running in container {left.short_id}; joining it", flush=True)
+                _stream(left, request.subject.data.absolute(), start=False)
+            else:
+                left.remove(force=True)
+
+
+def _stream(held: docker.models.containers.Container, data: Path, start: bool = True) -> int:
+    """Start a container, pass its output on until it ends, and remove it. Returns its exit code."""
+    try:
+        with _stopping_on_signals(held):
+            output = held.attach(stream=True, logs=not start, demux=True)
+            if start:
+                held.start()
+            for out, err in output:
+                for text, stream in ((out, sys.stdout), (err, sys.stderr)):
+                    if text:  # paths as the user knows them
+                        stream.write(text.decode(errors="replace").replace("/data/", f"{data}/"))
+                        stream.flush()
+            code = held.wait()["StatusCode"]
+        held.reload()
+        if held.attrs["State"].get("OOMKilled"):
+            raise StageError(
+                "out of memory",
+                next=f"The container had {host.size(host.container_memory())}. Close other programs, and run it again",
+                exit=Exit.ENVIRONMENT,
+            )
+        return code
+    except APIError as e:
+        raise StageError(f"the container cannot be run: {e.explanation or e}", exit=Exit.ENVIRONMENT) from e
+    finally:
+        with contextlib.suppress(NotFound, APIError):
+            held.remove(force=True)
+
+
+@contextlib.contextmanager
+def _stopping_on_signals(held: docker.models.containers.Container) -> Iterator[None]:
+    """Ctrl-C and SIGTERM stop the container; its last lines and its exit code still come through."""
+
+    def stop(number, frame):
+        with contextlib.suppress(APIError, NotFound):
+            held.kill(signal="SIGINT")
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def containers(subject: str, data: Path) -> dict[str, str]:
+    """Stages of this subject that run in containers now: stage -> container id."""
+    labels = [f"avatarmake.subject={subject}", f"avatarmake.data={data.absolute()}"]
+    found = client().containers.list(filters={"label": labels})
+    return {c.labels["avatarmake.stage"]: c.short_id for c in found}
+
+
+__all__ = ["BuildError", "build", "client", "confinement", "image", "import_base", "run", "tag", "trouble"]

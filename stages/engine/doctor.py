@@ -1,0 +1,114 @@
+"""`make doctor`: what this host can do, one line each, and what to do about what is missing."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from stages.contract import ROOT
+from stages.engine import STAGES, docker, host, local, registry
+from stages.errors import Exit
+
+GOOD, MISSING, BAD = "[green]ok[/]", "[yellow]--[/]", "[red]!![/]"
+NEEDED_MEMORY, NEEDED_DISK = 4e9, 10e9  # training at 512 px; environments, images and a subject or two
+
+
+def show() -> int:
+    """Print the table. Returns an exit code: only what stops every engine is a fault."""
+    rows = [row for check in (_python, _docker, _images, _local, _gpu, _memory, _disk, _assets) for row in check()]
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+    return Exit.ENVIRONMENT if any(row[0] == BAD for row in rows) else Exit.OK
+
+
+Rows = Iterator[tuple[str, str, str]]
+
+
+def _python() -> Rows:
+    fits = sys.version_info[:2] == (3, 11)
+    advice = "" if fits else ". The stages need 3.11: PYTHON=python3.11"
+    yield GOOD if fits else BAD, "python", f"{platform.python_version()} at {sys.executable}{advice}"
+
+
+def _docker() -> Rows:
+    trouble = docker.trouble()
+    if trouble:
+        yield MISSING, "docker", f"{trouble}. Not needed: ENGINE=local does the same without it"
+        return
+    info = docker.client().info()
+    yield GOOD, "docker", f"{info['ServerVersion']}, storage {info['Driver']}, cgroup version {info['CgroupVersion']}"
+    held = host.size(host.container_memory())
+    yield GOOD, "containers", f"uid {os.getuid()}, no network, read-only root, at most {held} of memory"
+
+
+def _images() -> Rows:
+    if docker.trouble():
+        return
+    there = [stage for stage in STAGES if docker.image(stage)]
+    missing = [stage for stage in STAGES if stage not in there]
+    if missing:
+        yield MISSING, "images", f"not built: {', '.join(missing)}. make images (first `make base` without a registry)"
+    else:
+        yield GOOD, "images", "one for every stage"
+
+
+def _local() -> Rows:
+    made = [stage for stage in STAGES if local.is_made(stage)]
+    yield GOOD, "environments", f"made: {', '.join(made) or 'none'}; the others on first use, by uv {_uv_version()}"
+    wheels = registry.locked_wheels(local.lock_file("train"))
+    torch = [wheel for wheel in wheels if wheel.name.startswith("torch-")]
+    if torch:
+        yield GOOD, "torch wheel", str(torch[0])
+    elif registry.settings().keys() & {"extra-index-url", "index-url"}:
+        yield GOOD, "torch wheel", "from the index that pip is set to"
+    else:
+        advice = "the lock asks for the CPU build. PIP_EXTRA_INDEX_URL=<PyTorch's CPU index>, or its wheel in PIP_FIND_LINKS"
+        yield MISSING, "torch wheel", f"no extra index or folder of wheels is set; {advice}"
+
+
+def _uv_version() -> str:
+    try:
+        return importlib.metadata.version("uv")
+    except importlib.metadata.PackageNotFoundError:
+        return "on PATH" if shutil.which("uv") else "missing"
+
+
+def _gpu() -> Rows:
+    gpu = host.gpu()
+    if gpu is None:
+        yield MISSING, "GPU", "no NVIDIA driver. Not needed: every stage runs on the CPU"
+        return
+    yield GOOD, "GPU", gpu
+    if docker.trouble() is None and "nvidia" not in docker.client().info().get("Runtimes", {}):
+        yield MISSING, "GPU in Docker", "Docker has no nvidia runtime. Install the NVIDIA container toolkit, or ENGINE=local"
+
+
+def _memory() -> Rows:
+    limit, total = host.memory_limit(), host.machine_memory()
+    text = f"{host.size(limit)} for this process" + (f" (cgroup limit; {host.size(total)} in all)" if limit < total else "")
+    enough = limit >= NEEDED_MEMORY
+    yield GOOD if enough else MISSING, "memory", text + ("" if enough else f". Training wants {host.size(NEEDED_MEMORY)}")
+    yield GOOD, "cores", str(len(os.sched_getaffinity(0)))
+
+
+def _disk() -> Rows:
+    data = Path(os.environ.get("DATA") or ROOT / "data").absolute()
+    free = host.disk_free(data)
+    enough = free >= NEEDED_DISK
+    advice = "" if enough else f". Free some, or DATA=<a larger disk>: {host.size(NEEDED_DISK)} is comfortable"
+    yield GOOD if enough else MISSING, "disk", f"{host.size(free)} free for {data}{advice}"
+
+
+def _assets() -> Rows:
+    assets = Path(os.environ.get("ASSETS") or ROOT / "assets").absolute()
+    there = sorted(p.name for p in assets.iterdir()) if assets.is_dir() else []
+    text = ", ".join(there) or "none. Not needed: HEAD_MODEL=open carries no licence and no file"
+    yield GOOD if there else MISSING, "assets", text

@@ -1,0 +1,87 @@
+"""The local engine: one virtual environment per stage at .venv/<stage>, from the stage's own lock file.
+
+For laptops and pods where no Docker daemon runs. The stage replaces this process, so signals and exit codes are its own.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from stages.contract import ROOT
+from stages.engine import registry
+from stages.engine.request import Request
+from stages.errors import Exit, StageError
+
+HOME = ROOT / ".venv"
+
+
+def lock_file(name: str) -> Path:
+    """`name` is a stage, or `test`."""
+    return ROOT / "tests" / "requirements.lock" if name == "test" else ROOT / "docker" / name / "requirements.lock"
+
+
+def python(name: str) -> Path:
+    """The interpreter of a stage's environment, which is made, or made again when its lock has changed."""
+    lock = lock_file(name)
+    if not lock.exists():
+        raise StageError("there is no such lock file", lock, "Run: make lock", Exit.ENVIRONMENT)
+    interpreter = f"{sys.implementation.cache_tag} {sys.base_prefix}"
+    wanted = hashlib.sha256(lock.read_bytes() + interpreter.encode()).hexdigest()
+    place = HOME / name
+    with _alone(name):
+        stamp = place / "lock.sha256"
+        if not (stamp.exists() and stamp.read_text() == wanted):
+            _make(name, lock, place)
+            stamp.write_text(wanted)
+    return place / "bin" / "python"
+
+
+def is_made(name: str) -> bool:
+    return (HOME / name / "lock.sha256").exists()
+
+
+def _make(name: str, lock: Path, place: Path) -> None:
+    """Make the environment beside its place and rename it there: a killed set-up leaves nothing half done.
+
+    --no-deps: the lock is complete, and says less than the packages' own lists where those ask for what is not used.
+    """
+    print(f"{name}: making its environment from {lock.relative_to(ROOT)}", file=sys.stderr, flush=True)
+    new = place.with_name(f".{name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    base = getattr(sys, "_base_executable", sys.executable)
+    registry.uv("venv", "--quiet", "--relocatable", f"--python={base}", str(new))
+    registry.uv(
+        *("pip", "install", "--quiet", "--no-deps", "--require-hashes", f"--python={new / 'bin' / 'python'}"),
+        *registry.uv_flags(),
+        *("-r", str(lock)),
+    )
+    shutil.rmtree(place, ignore_errors=True)
+    new.rename(place)
+
+
+@contextlib.contextmanager
+def _alone(name: str):
+    """One maker at a time, for `make -j` and for two terminals."""
+    HOME.mkdir(exist_ok=True)
+    with (HOME / f".{name}.lock").open("w") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        yield
+
+
+def run(request: Request, environment: dict) -> None:
+    """Become the stage. Does not return."""
+    interpreter = python(request.stage.name)
+    lock = hashlib.sha256(lock_file(request.stage.name).read_bytes()).hexdigest()
+    env = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH")}
+    env |= request.variables(request.cache("local"), request.assets)
+    env |= {"PYTHONPATH": str(ROOT), "PYTHONNOUSERSITE": "1"}
+    env["AVATARMAKE_ENVIRONMENT"] = json.dumps({"engine": "local", "lock": lock, **environment})
+    words = [str(interpreter), "-m", f"stages.{request.stage.name}", *request.words(request.subject.data)]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(interpreter, words, env)
