@@ -22,6 +22,11 @@ class _Graph:
         self._start = start
         with _silence():
             self._solution = start(_solutions())
+            self._awake()
+
+    def _awake(self) -> None:
+        """Wait for the graph's threads to have started, and said so; within silence."""
+        self._solution.process(np.zeros((32, 32, 3), np.uint8))
         self._fresh = True  # each network of a graph speaks up at its first use: silent until something was found
 
     def _process(self, rgb: np.ndarray):
@@ -59,7 +64,7 @@ class FaceMesh(_Graph):
         """Forget the images seen: what follows depends on nothing before."""
         with _silence():
             self._solution.reset()
-        self._fresh = True
+            self._awake()
 
     def detect(self, rgb: np.ndarray) -> np.ndarray | None:
         """-> (478,3) float32, or None: x, y in px; z in px about the head's centre, negative towards the camera."""

@@ -1,5 +1,7 @@
 """The bundled MediaPipe graphs on a public-domain portrait: scikit-image's astronaut, face about (225, 120)."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -68,6 +70,8 @@ def test_silhouette(portrait):
 
 def test_nothing_is_printed(portrait, capfd):
     with FaceMesh() as mesh, FaceMesh(static=False, faces=2) as following, FaceDetector() as boxes:
+        following.restart()
+        time.sleep(0.2)  # graphs start in threads of their own
         for image in (BLACK, portrait, portrait):
             assert (mesh.detect(image) is None) == (following.detect(image) is None) == (len(boxes.detect(image)) == 0)
     assert capfd.readouterr() == ("", "")
