@@ -70,7 +70,7 @@ def test_facts(subject, convert, facts):
 
 
 def test_same_bytes_in_processes_and_after_a_kill(subject, convert, monkeypatch):
-    """Killed in the middle with rubbish half-written, then run again: what an undisturbed run writes, none of it twice."""
+    """Killed in the middle, a file half-written, then run again: what an undisturbed run writes, nothing twice."""
     convert(subject)
     undisturbed = tree(subject.directory("dataset"))
     real = chunk.work

@@ -1,0 +1,54 @@
+"""metrics.json: every figure a script or a reader may want to compare, gathered from what the stages left."""
+
+from stages.report.subject import Finished
+
+STAGES = {  # make target -> directory
+    "demo": "source",
+    "frames": "frames",
+    "track": "tracking",
+    "convert": "dataset",
+    "mask": "masks",
+    "train": "avatar",
+}
+
+
+def gather(done: Finished, truth: dict | None) -> dict:
+    """JSON-able. `truth` is what truth.compare() found, None for a subject without."""
+    stamps = {stage: stamp for stage, d in STAGES.items() if (stamp := done.stamp(d))}
+    newest = stamps["train"]
+    tracking = stamps["track"].get("facts", {})
+    converted = stamps["convert"].get("facts", {})
+    evaluation = done.evaluation
+    return {
+        "subject": done.name,
+        "frames": {
+            "source": done.crop["source"]["frames"],
+            "used": len(done.crop["source_frames"]),
+            "tracked": len(done.index["images"]),
+            "fps": done.index["fps"],
+        },
+        "tracking": {
+            **{k: tracking.get(k) for k in ("landmark_error_px", "landmark_error_pct")},
+            "jitter_px": tracking.get("jitter_px", converted.get("jitter_px")),
+            "jitter_px_raw": tracking.get("jitter_px_raw"),
+            "focal_px": done.index["focal"],
+            "head_model": done.index["head_model"],
+            "truth": truth,
+        },
+        "convert": {k: converted.get(k) for k in ("reprojection_px_max", "reprojection_px_mean", "jitter_px")},
+        "masks": stamps["mask"].get("facts", {}),
+        "avatar": {
+            **{k: evaluation.get(k) for k in ("resolution", "gaussians", "iterations")},
+            **{name: _split(split) for name, split in evaluation["splits"].items()},
+        },
+        "seconds": {stage: stamp.get("seconds") for stage, stamp in stamps.items()},
+        "peak_memory_mb": {stage: stamp.get("peak_memory_mb") for stage, stamp in stamps.items()},
+        "engine": newest.get("environment", {}).get("engine"),
+        "host": newest.get("host", {}),
+        "versions": {stage: stamp.get("versions", {}) for stage, stamp in stamps.items()},
+    }
+
+
+def _split(split: dict) -> dict:
+    """A split's figures without its lists: a number of frames stands for them."""
+    return {k: len(v) if k == "frames" else v for k, v in split.items() if k != "per_frame"}

@@ -1,0 +1,101 @@
+"""The demo subject's tracking against its truth: every parameter, camera and landmark is known there."""
+
+from pathlib import Path
+
+import numpy as np
+
+from stages import cameras
+from stages.errors import StageError
+from stages.formats import Tracking
+from stages.report.subject import Finished
+
+KEYS = ("expression", "jaw_pose", "eyelids", "R", "t", "intrinsics", "landmarks")
+STILL = 1e-3  # of the largest: an expression that hardly moves in truth has no correlation to speak of
+
+
+def compare(done: Finished, path: Path) -> tuple[dict, dict]:
+    """-> figures for metrics.json, and {"times", "truth", "tracked"} of the eyelids, for a chart."""
+    truth = _load(path)
+    numbers = range(1, len(done.index["images"]) + 1)
+    source = np.array(done.index["source_frames"])
+    if source.max() >= len(truth["R"]):
+        raise StageError(f"has {len(truth['R'])} frames, the video at least {source.max() + 1}", path, "Run: make demo")
+    truth = {k: v[source] if k != "intrinsics" else v for k, v in truth.items()}
+    tracked = [done.tracked(n) for n in numbers]
+    eyelids = np.stack([t.eyelid_closure for t in tracked])
+    r, t = cameras.extrinsics_from_cam(np.stack([t.cam for t in tracked]))
+    box, side = done.crop["box"], done.index["image_size"][0]
+    r_true, t_true, focal_true = crop_camera(truth["R"], truth["t"], truth["intrinsics"], box, side)
+    turned = np.degrees(np.arccos(np.clip((np.einsum("nij,nij->n", r, r_true) - 1) / 2, -1, 1)))
+    apart = 1000 * (t - t_true)
+    figures = {
+        "eyelid_correlation": {"left": correlation(eyelids[:, 0], truth["eyelids"][:, 0]),
+                               "right": correlation(eyelids[:, 1], truth["eyelids"][:, 1])},
+        "landmark_error_px": _landmarks(done, tracked, r, t, truth["landmarks"], box, side),
+        "rotation_error_degrees": {"median": _median(turned), "p95": float(np.percentile(turned, 95))},
+        "translation_error_mm": {"sideways": _median(np.linalg.norm(apart[:, :2], axis=1)),
+                                 "depth": _median(np.abs(apart[:, 2]))},
+        "jaw_correlation": correlation(np.stack([t.jaw_pose[0] for t in tracked]), truth["jaw_pose"][:, 0]),
+        "expression_correlation": _expression(np.stack([t.expression for t in tracked]), truth["expression"]),
+        "focal_error_pct": float(100 * (done.index["focal"] / focal_true - 1)),
+    }  # fmt: skip
+    return figures, {"times": done.index["times"], "truth": truth["eyelids"], "tracked": eyelids}
+
+
+def correlation(a: np.ndarray, b: np.ndarray) -> float | None:
+    """Pearson's, or None where one of them does not move."""
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if len(a) < 2 or a.std() < 1e-9 or b.std() < 1e-9:
+        return None
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+def crop_camera(r: np.ndarray, t: np.ndarray, k: np.ndarray, box: list, side: int) -> tuple:
+    """The true camera as one that looks through the crop's centre: R (N,3,3), t (N,3), focal in px of the crop.
+
+    The tracker's principal point is the crop's centre. Turning the true camera towards that centre changes the
+    picture only by a slight perspective, which is the best any such tracker can do.
+    """
+    x, y, size = box
+    scale = side / size
+    axis = np.linalg.inv(k) @ np.array([x + size / 2, y + size / 2, 1.0])
+    axis /= np.linalg.norm(axis)
+    right = np.cross([0.0, 1.0, 0.0], axis)
+    right /= np.linalg.norm(right)
+    turn = np.stack([right, np.cross(axis, right), axis])
+    return turn @ r, t @ turn.T, k[0, 0] * scale
+
+
+def _landmarks(done: Finished, tracked: list[Tracking], r, t, truth: np.ndarray, box: list, side: int) -> dict:
+    """Projected landmarks against true ones in px of the crop: median and 95th percentile of the frames' means."""
+    ids = done.head.landmark_ids
+    at = done.head.at_landmarks(ids)
+    scale = side / box[2]
+    errors = []
+    for i, frame in enumerate(tracked):
+        points = at.vertices(
+            frame.shape, frame.expression[None], frame.jaw_pose[None], frame.eye_pose[None], frame.eyelid_closure[None]
+        )
+        seen = cameras.project(points[0], r[i], t[i], frame.intrinsics)
+        errors.append(np.linalg.norm(seen - (truth[i, ids] - box[:2]) * scale, axis=-1).mean())
+    return {"median": _median(errors), "p95": float(np.percentile(errors, 95))}
+
+
+def _expression(tracked: np.ndarray, truth: np.ndarray) -> float | None:
+    """Median correlation over the expressions that truth uses."""
+    moves = truth.std(0) > STILL * max(truth.std(0).max(), 1e-9)
+    found = [correlation(tracked[:, i], truth[:, i]) for i in np.flatnonzero(moves)]
+    found = [c for c in found if c is not None]
+    return _median(found) if found else None
+
+
+def _median(values) -> float:
+    return float(np.median(values))
+
+
+def _load(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as npz:
+            return {k: npz[k].astype(np.float64) for k in KEYS}
+    except (OSError, ValueError, KeyError) as e:
+        raise StageError(f"cannot be read: {e}", path, "Run: make demo") from e
