@@ -1,0 +1,27 @@
+"""train: a drivable avatar, 3D Gaussians on the surface of the tracked head model, moved by the expression."""
+
+from dataclasses import dataclass
+
+from stages.contract import Stage, option
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    iterations: int = option(8000, "training steps, one frame each")
+    resolution: int = option(512, "side of the images it is trained and judged on: 256 or 512")
+    warmup: float = option(0.5, "part of the steps that is taken at 256 px, where they cost a third")
+    gaussians: int = option(14000, "how many Gaussians")
+    mouth_weight: float = option(40.0, "how much more the mouth counts in the loss (FlashAvatar's: 40)")
+    seed: int = option(0, "what the random numbers start from")
+    device: str = option("auto", "auto, cpu or cuda")
+    checkpoint_every: int = option(500, "steps between checkpoints, from which a killed run goes on", key=False)
+
+
+STAGE = Stage(
+    name="train",
+    summary="train the avatar: Gaussians on the head model, moved by the expression",
+    reads=("dataset", "masks"),
+    writes="avatar",
+    config=TrainConfig,
+    gpu="optional",
+)

@@ -1,7 +1,7 @@
 """One Gaussian after the other: projection to an ellipse in the image, and the gradient of that.
 
-The local affine approximation of EWA splatting (Zwicker et al., VIS 2001): covariance' = J R covariance R^T J^T + 0.3 px^2,
-with J the derivative of the pinhole camera at the Gaussian's centre.
+The local affine approximation of EWA splatting (Zwicker et al., VIS 2001): covariance2 = J R covariance R^T J^T + 0.3
+px^2, with J the derivative of the pinhole camera at the Gaussian's centre.
 """
 
 import math

@@ -1,0 +1,174 @@
+"""train: dataset/ and masks/ -> avatar/. A killed run goes on from its last checkpoint to the same avatar."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+# Threads that wait for each other must sleep: spinning ones starve whatever else runs on the machine, and each other.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import numpy as np
+import torch
+
+from stages import images
+from stages.contract import Job, main, whole
+from stages.errors import Exit, StageError
+from stages.progress import progress
+from stages.train import STAGE, evaluation, ply
+from stages.train.avatar import Avatar, fresh
+from stages.train.backend import choose
+from stages.train.dataset import Dataset
+from stages.train.network import Code
+from stages.train.split import split
+from stages.train.trainer import Schedule, Trainer
+
+CHECKPOINT = "checkpoint.pt"
+PREVIEWS = (50, 200, 500, 1000, 2000, 4000, 8000, 16000, 32000)
+
+
+def run(job: Job) -> dict:
+    config = job.config
+    if config.resolution not in (256, 512):
+        raise StageError(f"resolution is {config.resolution}", next="Use 256 or 512", exit=Exit.USAGE)
+    if config.iterations < 1 or config.gaussians < 1:
+        raise StageError("there must be at least one step and one Gaussian", exit=Exit.USAGE)
+    trainer = prepare(job)
+    train(job, trainer)
+    result = evaluate(job, trainer)
+    write_canonical(job.out / "canonical.ply", trainer)
+    save(job.out, trainer, final=True)
+    return facts(trainer, result)
+
+
+def prepare(job: Job) -> Trainer:
+    """A trainer at step 0, or where a killed run left its last checkpoint."""
+    config, backend = job.config, choose(job.config.device)
+    dataset = Dataset(job.read("dataset"), job.read("masks"), job.subject.name)
+    parts = split(len(dataset))
+    if parts.note:
+        print(f"train: {parts.note}", flush=True)
+    schedule = Schedule(config.iterations, config.resolution, config.warmup, config.seed)
+    path = job.out / CHECKPOINT
+    state = torch.load(path, weights_only=True) if job.resumed and path.exists() else None
+    if state:
+        avatar = Avatar.restored(state, backend)
+    else:
+        avatar = fresh(dataset, parts.train, config.gaussians, config.seed, backend)
+    trainer = Trainer(avatar, dataset, parts, schedule, config.mouth_weight)
+    if state:
+        trainer.restore(state)
+        curve = json.loads((job.out / "curve.json").read_text())
+        trainer.curve = [entry for entry in curve if entry["step"] <= trainer.steps]
+        print(f"train: going on at step {trainer.steps}", flush=True)
+    return trainer
+
+
+def train(job: Job, trainer: Trainer) -> None:
+    before = trainer.curve[-1]["seconds"] if trainer.curve else 0.0
+    started, losses, errors = time.monotonic(), [], []
+    (job.out / "previews").mkdir(exist_ok=True)
+    for _ in progress(range(trainer.steps, trainer.schedule.iterations), label="train", unit="steps"):
+        loss, mse = trainer.step()
+        losses.append(loss)
+        errors.append(mse)
+        step, end = trainer.steps, trainer.steps == trainer.schedule.iterations
+        if step in PREVIEWS or end:
+            preview(job.out, trainer)
+        if step % job.config.checkpoint_every == 0 or end:
+            seconds = round(before + time.monotonic() - started, 2)
+            trainer.curve.append(point(trainer, seconds, losses, errors))
+            losses, errors = [], []
+            save(job.out, trainer)
+
+
+def point(trainer: Trainer, seconds: float, losses: list[float], errors: list[float]) -> dict:
+    """One entry of curve.json; psnr_full and psnr_head are of a few unseen frames, psnr_train of those just trained."""
+    resolution = trainer.schedule.resolution_at(trainer.steps - 1)
+    held = trainer.split.held_out
+    some = held[:: max(len(held) // 8, 1)]
+    measures = [measure(trainer, i, resolution) for i in some]
+    entry = {
+        "step": trainer.steps,
+        "seconds": seconds,
+        "resolution": resolution,
+        "loss": float(np.mean(losses)),
+        "psnr_train": round(evaluation.psnr(float(np.mean(errors))), 3),
+    }
+    for name in ("psnr_full", "psnr_head"):
+        values = [m[name] for m in measures if m[name] is not None]
+        entry[name] = round(float(np.mean(values)), 3) if values else None
+    return entry
+
+
+def measure(trainer: Trainer, i: int, resolution: int) -> dict:
+    return evaluation.measure(trainer.picture_of(i, resolution), trainer.dataset.picture(i, resolution))
+
+
+def preview(out: Path, trainer: Trainer) -> None:
+    """previews/<step>.jpg: truth | avatar, of an unseen frame in the middle where there is one."""
+    frames = trainer.split.blocks or trainer.split.last or trainer.split.train
+    i, resolution = frames[len(frames) // 2], trainer.schedule.resolution
+    truth = trainer.dataset.picture(i, resolution).pixels.transpose(1, 2, 0)
+    both = np.concatenate([truth, trainer.picture_of(i, resolution)], 1)
+    images.write_jpeg(out / "previews" / f"{trainer.steps}.jpg", both)
+
+
+def save(out: Path, trainer: Trainer, final: bool = False) -> None:
+    """The curve first, so that it has every point up to the checkpoint's step, or one more."""
+    with whole(out / "curve.json") as temporary:
+        temporary.write_text(json.dumps(trainer.curve, indent=1))
+    state = trainer.state()
+    if final:
+        del state["optimiser"]
+    with whole(out / CHECKPOINT) as temporary:
+        torch.save(state, temporary)
+
+
+def evaluate(job: Job, trainer: Trainer) -> dict:
+    """Render every held-out frame to test/, and write evaluation.json."""
+    (job.out / "test").mkdir(exist_ok=True)
+    resolution, splits = trainer.schedule.resolution, {}
+    for name, frames in (("last", trainer.split.last), ("blocks", trainer.split.blocks)):
+        numbers, measures = [trainer.dataset.numbers[i] for i in frames], []
+        for i, number in zip(frames, numbers, strict=True):
+            rendered = trainer.picture_of(i, resolution)
+            images.write_png(job.out / "test" / f"{number:05d}.png", rendered)
+            measures.append(evaluation.measure(rendered, trainer.dataset.picture(i, resolution)))
+        splits[name] = evaluation.summary(numbers, measures)
+    result = {
+        "resolution": resolution,
+        "gaussians": len(trainer.avatar.surface.spacing),
+        "iterations": trainer.steps,
+        "train_frames": len(trainer.split.train),
+        "note": trainer.split.note,
+        "splits": splits,
+    }
+    with whole(job.out / "evaluation.json") as temporary:
+        temporary.write_text(json.dumps(result, indent=1))
+    return result
+
+
+def write_canonical(path: Path, trainer: Trainer) -> None:
+    zeros = [np.zeros((1, n), np.float32) for n in (100, 3, 6, 2)]
+    ply.write(path, *trainer.avatar.gaussians(Code.raw(*zeros)[0], trainer.dataset.neutral()))
+
+
+def facts(trainer: Trainer, result: dict) -> dict:
+    figures = {name: {k: s[k] for k in ("psnr_full", "psnr_head", "ssim")} for name, s in result["splits"].items()}
+    for name, s in figures.items():
+        if s["psnr_full"] is not None:
+            head = "-" if s["psnr_head"] is None else f"{s['psnr_head']:.2f}"
+            print(f"unseen frames, {name}: {s['psnr_full']:.2f} dB full, {head} dB head, ssim {s['ssim']:.3f}")
+    return {
+        "frames_in": len(trainer.dataset),
+        "frames_out": len(trainer.split.train),
+        "held_out": len(trainer.split.held_out),
+        "device": str(trainer.avatar.backend.device),
+        "note": trainer.split.note,
+        **figures,
+    }
+
+
+if __name__ == "__main__":
+    main(STAGE, run)

@@ -1,0 +1,62 @@
+"""The avatar: a surface, what was learned on it, and how it is drawn. What a checkpoint holds and what draws need."""
+
+import numpy as np
+import torch
+
+from stages.train.backend import Backend
+from stages.train.network import Code, Deformation
+from stages.train.rasteriser import Camera
+from stages.train.surface import Surface, sample
+
+BACKGROUND = (1.0, 1.0, 1.0)  # FlashAvatar's white
+POSES = 32  # frames that say which part of the head is ever seen
+
+
+class Avatar:
+    """`expression codes` are rows of Code.raw; meshes come from the head model, posed by the same parameters."""
+
+    def __init__(self, surface: Surface, network: Deformation, backend: Backend):
+        self.surface, self.backend = surface, backend
+        self.network = network.to(backend.device)
+
+    def render(
+        self, raw: np.ndarray, vertices: np.ndarray, rotation: torch.Tensor, translation: torch.Tensor, camera: Camera
+    ) -> torch.Tensor:
+        """raw code (111,), mesh (V,3), world-to-camera -> image (4,H,W) over white, differentiable."""
+        learned = self.network(torch.from_numpy(raw).to(self.backend.device))
+        gaussians = self.backend.bind(learned, vertices, self.surface)
+        return self.backend.rasterise(*gaussians, rotation, translation, camera, BACKGROUND)
+
+    def gaussians(self, raw: np.ndarray, vertices: np.ndarray) -> list[np.ndarray]:
+        """-> means (N,3), axes (N,3,3), opacities (N,), colours (N,3) in the world, for one expression."""
+        with torch.no_grad():
+            learned = self.network(torch.from_numpy(raw).to(self.backend.device))
+            return [x.cpu().numpy() for x in self.backend.bind(learned, vertices, self.surface)]
+
+    def state(self) -> dict:
+        """Tensors only, so that `torch.load(..., weights_only=True)` reads it."""
+        surface = {k: torch.from_numpy(v) for k, v in self.surface._asdict().items()}
+        return {"surface": surface, "network": {k: v.cpu() for k, v in self.network.state_dict().items()}}
+
+    @classmethod
+    def restored(cls, state: dict, backend: Backend) -> "Avatar":
+        surface = Surface(**{k: v.numpy() for k, v in state["surface"].items()})
+        network = Deformation(len(surface.spacing), len(state["network"]["code.mean"]))
+        network.load_state_dict(state["network"])
+        return cls(surface, network, backend)
+
+
+def codes(dataset) -> np.ndarray:
+    """(F,111) raw codes of a dataset's frames."""
+    return Code.raw(dataset.expression, dataset.jaw_pose, dataset.eye_pose, dataset.eyelids).astype(np.float32)
+
+
+def fresh(dataset, train: tuple[int, ...], gaussians: int, seed: int, backend: Backend) -> Avatar:
+    """An avatar that has learned nothing yet: Gaussians where the training frames show the head, all grey."""
+    some = [train[round(k)] for k in np.linspace(0, len(train) - 1, min(POSES, len(train)))]
+    meshes = np.stack([dataset.vertices(i) for i in some])
+    surface = sample(dataset.model, meshes, dataset.rotation[some], dataset.translation[some], gaussians)
+    torch.manual_seed(seed)
+    network = Deformation(gaussians, codes(dataset).shape[1])
+    network.code.fit(codes(dataset)[list(train)])
+    return Avatar(surface, network, backend)

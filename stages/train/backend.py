@@ -1,0 +1,52 @@
+"""Where the arithmetic runs: our numba kernels on the CPU, or plain torch and gsplat on CUDA."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+
+from stages.errors import Exit, StageError
+
+
+class Backend(NamedTuple):
+    """The three differentiable pieces of a step, with the signatures of binding.bind, rasteriser.rasterise and
+    losses.huber, and the device their tensors live on."""
+
+    device: torch.device
+    bind: Callable
+    rasterise: Callable
+    huber: Callable
+
+
+def choose(device: str) -> Backend:
+    """`auto`: CUDA where there are a GPU and gsplat, else the CPU. StageError when cuda is asked for and absent."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise StageError(f"no device is called '{device}'", next="Use auto, cpu or cuda", exit=Exit.USAGE)
+    if device == "cpu":
+        return _cpu()
+    missing = _missing()
+    if not missing:
+        return _cuda()
+    if device == "cuda":
+        raise StageError(f"DEVICE=cuda needs {missing}", next="Use DEVICE=cpu", exit=Exit.ENVIRONMENT)
+    return _cpu()
+
+
+def _missing() -> str:
+    from importlib.util import find_spec
+
+    if not torch.cuda.is_available():
+        return "a GPU that PyTorch can use, and there is none"
+    return "" if find_spec("gsplat") else "gsplat, which is not installed"
+
+
+def _cpu() -> Backend:
+    from stages.train import binding, losses, rasteriser
+
+    return Backend(torch.device("cpu"), binding.bind, rasteriser.rasterise, losses.huber)
+
+
+def _cuda() -> Backend:
+    from stages.train import binding, losses, rasteriser_cuda
+
+    return Backend(torch.device("cuda"), binding.bind_torch, rasteriser_cuda.rasterise, losses.huber_torch)

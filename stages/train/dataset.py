@@ -1,0 +1,154 @@
+"""What training reads: dataset/ (parameters, cameras, images) and masks/, composited as FlashAvatar does.
+
+    picture = image alpha + white (1 - alpha), then picture neckhead + white (1 - neckhead)
+
+Pictures stay uint8 and are read when first asked for; what fits KEEP bytes stays in memory, so that a long video costs
+time and not memory.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from stages import cameras, formats, head_model, images, layout, rotations
+from stages.errors import StageError
+from stages.head_model import HeadModel
+from stages.train.losses import HEAD, MOUTH
+from stages.train.rasteriser import Camera
+
+KEEP = 1.5e9  # bytes of pictures, and half as much of meshes
+PARTS = ("image", "alpha", "neckhead", "mouth")
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """What one frame is compared with. `pixels` (3,H,W) and `labels` (H,W), bits MOUTH and HEAD, are uint8."""
+
+    pixels: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def nbytes(self) -> int:
+        return self.pixels.nbytes + self.labels.nbytes
+
+
+class Dataset:
+    """F frames, counted from 0; `numbers[i]` is what image i is called in dataset/imgs and masks/ (1-based)."""
+
+    def __init__(self, dataset: Path, masks: Path, subject: str = ""):
+        self.root, self.masks, self.subject = dataset, masks, subject
+        self.index = self._read_index()
+        self.model = self._model()
+        count = len(self.index["images"])
+        if not count:
+            raise StageError("holds no frame", dataset, f"Run: make track ID={subject}")
+        self.numbers = list(range(1, count + 1))
+        records = [formats.read_frame(layout.checkpoint_file(dataset, i)) for i in range(count)]
+        first = records[0]
+        self.shape, self.image_size = first.shape, first.image_size
+        self.intrinsics = first.intrinsics.astype(np.float64)
+        self.expression = np.stack([r.expression for r in records])
+        self.jaw_pose = self._axis_angle(np.stack([r.jaw_rot6d for r in records]))
+        self.eye_pose = self._axis_angle(np.stack([r.eyes_rot6d for r in records]))
+        self.eyelids = np.stack([r.eyelids for r in records])
+        self.rotation = np.stack([r.R for r in records])
+        self.translation = np.stack([r.t for r in records])
+        self._kept: dict = {}
+        self._room = {"pictures": KEEP, "meshes": KEEP / 2}
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def _read_index(self) -> dict:
+        path = self.root / "index.json"
+        try:
+            index = json.loads(path.read_text())
+            return index | {"images": list(index["images"]), "head_model": str(index["head_model"])}
+        except (OSError, ValueError, KeyError, TypeError) as e:
+            raise StageError(f"cannot be read: {e}", path, f"Run: make convert ID={self.subject}") from e
+
+    def _model(self) -> HeadModel:
+        model = head_model.load(self.index["head_model"])
+        solved_for = self.index.get("head_model_digest", model.digest)
+        if solved_for != model.digest:
+            raise StageError(
+                f"was tracked with another version of head model '{model.name}'",
+                self.root,
+                f"Run: make track ID={self.subject}",
+            )
+        return model
+
+    @staticmethod
+    def _axis_angle(rot6d: np.ndarray) -> np.ndarray:
+        """(F, 6k) -> (F, 3k)."""
+        matrices = rotations.matrix_from_rot6d(rot6d.reshape(len(rot6d), -1, 6).astype(np.float64))
+        return rotations.axis_angle_from_matrix(matrices).reshape(len(rot6d), -1).astype(np.float32)
+
+    @cached_property
+    def identity(self) -> np.ndarray:
+        return self.model.identity(self.shape)
+
+    def vertices(self, i: int) -> np.ndarray:
+        """(V,3) float32: the tracked mesh of frame i."""
+        return self._keep(("mesh", i), "meshes", lambda: self._pose(slice(i, i + 1))[0])
+
+    def _pose(self, which: slice) -> np.ndarray:
+        parts = (self.expression, self.jaw_pose, self.eye_pose, self.eyelids)
+        posed = self.model.vertices(self.shape, *(p[which] for p in parts), identity=self.identity)
+        return np.ascontiguousarray(posed, np.float32)
+
+    def neutral(self) -> np.ndarray:
+        """(V,3): this person's head without expression."""
+        return np.ascontiguousarray(self.identity, np.float32)
+
+    def camera(self, resolution: int) -> Camera:
+        """Intrinsics at `resolution`; one camera for the whole video, as in FlashAvatar."""
+        k = cameras.scaled_intrinsics(self.intrinsics, resolution / self.image_size[0])
+        return Camera(k[0, 0], k[1, 1], k[0, 2], k[1, 2], resolution, resolution)
+
+    def picture(self, i: int, resolution: int) -> Picture:
+        return self._keep((resolution, i), "pictures", lambda: self._read_picture(i, resolution))
+
+    def forget_pictures(self, resolution: int) -> None:
+        """Make room, once training has left a resolution for good."""
+        for key in [k for k in self._kept if k[0] == resolution]:
+            self._room["pictures"] += self._kept.pop(key).nbytes
+
+    def _keep(self, key: tuple, what: str, make):
+        if key not in self._kept:
+            value = make()
+            if value.nbytes > self._room[what]:
+                return value
+            self._room[what] -= value.nbytes
+            self._kept[key] = value
+        return self._kept[key]
+
+    def _read_picture(self, i: int, resolution: int) -> Picture:
+        n = self.numbers[i]
+        image = images.read_rgb(layout.dataset_image(self.root, n))
+        alpha = images.read_mask(layout.alpha_mask(self.masks, n))
+        neckhead = images.read_mask(layout.parsing_mask(self.masks, n, "neckhead"))
+        mouth = images.read_mask(layout.parsing_mask(self.masks, n, "mouth"))
+        w, h = self.image_size
+        for part, name in zip((image, alpha, neckhead, mouth), PARTS, strict=True):
+            if part.shape[:2] != (h, w):
+                raise StageError(
+                    f"{name} {n:05d} is {part.shape[1]} x {part.shape[0]}, expected {w} x {h}",
+                    self.masks if name != "image" else self.root,
+                    f"Run: make mask ID={self.subject} FIX=1",
+                )
+        cover = alpha.astype(np.float32) * neckhead * (1 / 255**2)
+        composite = image * cover[..., None] + 255 * (1 - cover[..., None])
+        planes = [*composite.transpose(2, 0, 1), cover * 255, mouth.astype(np.float32)]
+        small = np.stack([reduced(plane, resolution) for plane in planes])
+        labels = (small[4] > 127.5) * MOUTH + (small[3] > 127.5) * HEAD
+        return Picture(np.rint(small[:3]).astype(np.uint8), labels.astype(np.uint8))
+
+
+def reduced(plane: np.ndarray, side: int) -> np.ndarray:
+    """(H,W) -> (side,side), the mean over whole blocks of pixels; the side divides that of the image."""
+    k = plane.shape[0] // side
+    return plane if k == 1 else plane.reshape(side, k, side, k).mean((1, 3))

@@ -1,0 +1,118 @@
+"""Training: which frame when, one step, and a state that goes on bit for bit where it stopped.
+
+Every choice of a step follows from the seed and the step's number alone, so that there is no state of a random
+generator to keep. Half of the steps are taken at 256 px, where they cost a third.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from stages.train.avatar import Avatar, codes
+from stages.train.dataset import Dataset
+from stages.train.poses import Poses
+from stages.train.split import Split
+
+WARMUP_RESOLUTION = 256
+BASE_RATE, LATENT_RATE, NETWORK_RATE = 5e-3, 2e-3, 2e-3
+POSE_RATE, POSE_DECAY = 0.05, 0.0
+FINAL_RATE = 0.05  # of the rates at the start, reached exponentially
+CODE_NOISE = 0.05  # standard deviation, codes having a mean square of 1: the tracker is not exact
+
+
+@dataclass
+class Schedule:
+    """What the config says about time."""
+
+    iterations: int
+    resolution: int
+    warmup: float
+    seed: int
+
+    def resolution_at(self, step: int) -> int:
+        early = step < self.warmup * self.iterations
+        return min(WARMUP_RESOLUTION, self.resolution) if early else self.resolution
+
+    def rate(self, step: int) -> float:
+        return FINAL_RATE ** (step / self.iterations)
+
+    def frame(self, step: int, train: tuple[int, ...]) -> int:
+        """Each epoch shows every training frame once, in an order of its own."""
+        epoch, at = divmod(step, len(train))
+        return train[np.random.default_rng([self.seed, epoch]).permutation(len(train))[at]]
+
+    def noise(self, step: int, size: int) -> np.ndarray:
+        return np.random.default_rng([self.seed, step, 1]).standard_normal(size).astype(np.float32)
+
+
+@dataclass
+class Trainer:
+    avatar: Avatar
+    dataset: Dataset
+    split: Split
+    schedule: Schedule
+    mouth_weight: float
+    steps: int = 0
+    curve: list = field(default_factory=list)
+    poses: Poses = field(init=False)
+    optimiser: torch.optim.Adam = field(init=False)
+
+    def __post_init__(self):
+        self.codes = codes(self.dataset)
+        self.poses = Poses(len(self.dataset), POSE_RATE, POSE_DECAY)
+        network = self.avatar.network
+        dense = [p for module in (network.hidden, network.layer, network.out) for p in module.parameters()]
+        groups = [
+            {"params": [network.base], "lr": BASE_RATE},
+            {"params": [network.latent], "lr": LATENT_RATE},
+            {"params": dense, "lr": NETWORK_RATE},
+        ]
+        self.optimiser = torch.optim.Adam(groups, eps=1e-15, fused=True)
+        self.rates = [group["lr"] for group in groups]
+
+    def step(self) -> tuple[float, float]:
+        """One frame: forward, backward, Adam. -> loss, mean squared error."""
+        i = self.schedule.frame(self.steps, self.split.train)
+        resolution, factor = self.schedule.resolution_at(self.steps), self.schedule.rate(self.steps)
+        device = self.avatar.backend.device
+        turn, shift = self.poses.camera(i, self.dataset.rotation[i], self.dataset.translation[i])
+        rotation = torch.from_numpy(turn).to(device).requires_grad_()
+        translation = torch.from_numpy(shift).to(device).requires_grad_()
+        image = self.render(i, rotation, translation, resolution, self.schedule.noise(self.steps, self.codes.shape[1]))
+        picture = self.dataset.picture(i, resolution)
+        loss, mse = self.avatar.backend.huber(image, picture.pixels, picture.labels, self.mouth_weight)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
+            group["lr"] = rate * factor
+        self.optimiser.step()
+        self.poses.step(i, turn, rotation.grad.cpu().numpy(), translation.grad.cpu().numpy(), factor)
+        self.steps += 1
+        return loss.item(), mse.item()
+
+    def render(self, i: int, rotation: torch.Tensor, translation: torch.Tensor, resolution: int, noise=None):
+        raw = self.codes[i] if noise is None else self.codes[i] + CODE_NOISE * noise
+        return self.avatar.render(
+            raw, self.dataset.vertices(i), rotation, translation, self.dataset.camera(resolution)
+        )
+
+    def picture_of(self, i: int, resolution: int) -> np.ndarray:
+        """(H,W,3) uint8: frame i as the avatar shows it, with the camera the tracker gave it if it is unseen."""
+        turn, shift = self.poses.camera(i, self.dataset.rotation[i], self.dataset.translation[i])
+        device = self.avatar.backend.device
+        with torch.no_grad():
+            where = (torch.from_numpy(turn).to(device), torch.from_numpy(shift).to(device))
+            image = self.render(i, *where, resolution)[:3].clamp(0, 1).cpu().numpy()
+        return np.rint(image.transpose(1, 2, 0) * 255).astype(np.uint8)
+
+    def state(self) -> dict:
+        poses = {k: torch.from_numpy(v) for k, v in self.poses.state().items()}
+        return {"step": self.steps, **self.avatar.state(), "poses": poses, "optimiser": self.optimiser.state_dict()}
+
+    def restore(self, state: dict) -> None:
+        """Go on from `state()`; the avatar is the one that `Avatar.restored` made of it."""
+        self.steps = state["step"]
+        self.poses.restore({k: v.numpy() for k, v in state["poses"].items()})
+        if "optimiser" in state:  # a finished training has dropped it
+            self.optimiser.load_state_dict(state["optimiser"])

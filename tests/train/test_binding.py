@@ -1,0 +1,79 @@
+"""Binding and loss: the numba kernels against the same formulas in plain torch and float64."""
+
+import numpy as np
+import pytest
+import torch
+
+from stages import head_model
+from stages.train.binding import COLUMNS, bind, bind_torch
+from stages.train.losses import MOUTH, huber, huber_torch
+from stages.train.surface import Surface, sample
+
+
+@pytest.fixture(scope="module")
+def bound() -> tuple[np.ndarray, Surface]:
+    model = head_model.load("open")
+    mesh = model.vertices(np.zeros(300, np.float32), jaw_pose=np.array([[0.2, 0, 0]], np.float32))
+    rotation, translation = np.diag([1.0, -1, -1])[None], np.array([[0, 0, 1.0]])
+    return mesh[0], sample(model, mesh, rotation, translation, 500)
+
+
+def test_every_gradient_of_the_binding(bound):
+    vertices, surface = bound
+    g = torch.Generator().manual_seed(1)
+    learned = torch.randn(500, COLUMNS, generator=g) * 0.3
+    learned[:5, 7:10] = 9.0  # beyond the bound of the scale
+    weights = [torch.randn(500, *s, generator=g) for s in ((3,), (3, 3), (), (3,))]
+    fast, exact = learned.clone().requires_grad_(), learned.double().requires_grad_()
+    a, b = bind(fast, vertices, surface), bind_torch(exact, vertices, surface)
+    for x, y in zip(a, b, strict=True):
+        assert (x - y).abs().max() < 1e-5 * y.abs().max()
+    sum((x * w).sum() for x, w in zip(a, weights, strict=True)).backward()
+    sum((y * w).sum() for y, w in zip(b, weights, strict=True)).backward()
+    difference = (fast.grad - exact.grad).abs().amax(0)
+    assert (difference <= 1e-4 * exact.grad.abs().amax(0)).all()
+    assert not fast.grad[:5, 7:10].any()
+
+
+def test_what_has_learned_nothing_lies_on_the_surface(bound):
+    vertices, surface = bound
+    means, axes, _, colours = bind(torch.zeros(500, COLUMNS), vertices, surface)
+    points = (vertices[surface.corners] * surface.weights[..., None]).sum(1)
+    assert np.abs(means.numpy() - points).max() < 1e-6
+    assert torch.equal(colours, torch.full((500, 3), 0.5))
+    edges = vertices[surface.corners[:, 1]] - vertices[surface.corners[:, 0]]
+    across = axes[:, :, 2] / axes[:, :, 2].norm(dim=1, keepdim=True)
+    assert np.abs((edges * across.numpy()).sum(1)).max() < 1e-6  # thin along the normal
+
+
+def test_sampling_is_the_same_every_time_and_dense_where_people_look(bound):
+    vertices, surface = bound
+    model = head_model.load("open")
+    where = (np.diag([1.0, -1, -1])[None], np.array([[0, 0, 1.0]]))
+    again = sample(model, vertices[None], *where, 500)
+    assert all(np.array_equal(a, b) for a, b in zip(surface, again, strict=True))
+    assert (surface.weights >= 0).all() and np.allclose(surface.weights.sum(1), 1)
+    clothes = {tuple(f) for f in model.faces[model.regions["shoulders"]]}
+    assert not any(tuple(c) in clothes for c in surface.corners)
+    lips, scalp = ({tuple(f) for f in model.faces[model.regions[r]]} for r in ("lips", "scalp"))
+    spacing = [surface.spacing[[tuple(c) in part for c in surface.corners]].mean() for part in (lips, scalp)]
+    assert spacing[0] < spacing[1]
+
+
+def test_the_mouth_counts_as_often_as_it_is_told():
+    g = torch.Generator().manual_seed(0)
+    image = torch.rand(4, 20, 30, generator=g)
+    pixels = (torch.rand(3, 20, 30, generator=g) * 255).byte().numpy()
+    labels = np.zeros((20, 30), np.uint8)
+    labels[5:9, 10:20] = MOUTH
+    fast, exact = image.clone().requires_grad_(), image.double().requires_grad_()
+    loss, mse = huber(fast, pixels, labels, 40.0)
+    truth, truth_mse = huber_torch(exact, pixels, labels, 40.0)
+    assert loss.item() == pytest.approx(truth.item(), rel=1e-5) and mse.item() == pytest.approx(truth_mse.item(), rel=1e-5)
+    (3 * loss).backward()
+    (3 * truth).backward()
+    assert (fast.grad - exact.grad).abs().max() < 1e-5 * exact.grad.abs().max()
+    plain = huber(image, pixels, labels, 0.0)[0].item()
+    doubled = huber(image, pixels, labels, 1.0)[0].item()
+    only = huber(image, pixels, np.full((20, 30), MOUTH, np.uint8), 1.0)[0].item()
+    assert only == pytest.approx(2 * plain, rel=1e-5) and plain < doubled < only
