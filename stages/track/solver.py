@@ -37,14 +37,17 @@ class FrameSolver:
         self.mean, self.precision = priors.mean.astype(d), priors.precision.astype(d)
         self.smoothness, self.lid_bound = priors.smoothness.astype(d), d(priors.lid_bound)
 
-    def solve(self, start: np.ndarray, target: np.ndarray, numbers: np.ndarray, most: int = 12, tol: float = 1e-4):
+    def solve(self, start: np.ndarray, target: np.ndarray, numbers: np.ndarray, most: int = 12, tol: float = 3e-3):
         """start (F,115), target (F,L,2) px, numbers (F,) frame numbers, ascending -> Solution."""
         bend = bending(numbers).astype(self.projection.dtype)
         p = start.astype(self.projection.dtype)
-        cost, damping, done = self.cost(p, target, bend), 1e-3, 0
+        cost, damping, done, inverse = self.cost(p, target, bend), 1e-3, 0, None
         while done < most:
+            h, g = self._system(p, target, bend, damping)
+            if done % 3 == 0:  # a preconditioner serves some steps: inverting costs as much as all the rest of one
+                inverse = inverted_diagonal(h, bend, self.smoothness)
+            step = conjugate_gradients(h, bend, self.smoothness, g, inverse)
             done += 1
-            step = self._step(p, target, bend, damping)
             new = self.cost(p + step, target, bend)
             if new < cost:
                 gain = (cost - new) / cost
@@ -83,14 +86,12 @@ class FrameSolver:
         g[:, P.EYELIDS] -= self.lid_bound * lids
         return h, g, jw, rw, w
 
-    def _step(self, p: np.ndarray, target: np.ndarray, bend: np.ndarray, damping: float) -> np.ndarray:
-        uv, jac = self.projection.uv_jacobian(p)
-        h, g, *_ = self.equations(p, target, uv, jac)
-        del jac
-        g = g - self.smoothness * (bend @ p)
+    def _system(self, p: np.ndarray, target: np.ndarray, bend: np.ndarray, damping: float):
+        """Damped diagonal blocks (F,115,115) and right side (F,115) of a step; `bend` ties the blocks."""
+        h, g, *_ = self.equations(p, target, *self.projection.uv_jacobian(p))
         diagonal = np.einsum("fii->fi", h)
         diagonal *= 1 + damping
-        return conjugate_gradients(h, bend, self.smoothness, g)
+        return h, g - self.smoothness * (bend @ p)
 
 
 def beyond(lids: np.ndarray) -> np.ndarray:
@@ -108,33 +109,37 @@ def bending(numbers: np.ndarray) -> np.ndarray:
     return d.T @ d
 
 
-def conjugate_gradients(h: np.ndarray, bend: np.ndarray, smoothness: np.ndarray, g: np.ndarray, most: int = 60,
-                        tol: float = 1e-3) -> np.ndarray:
-    """Solve (blockdiag(h) + bend x diag(smoothness)) x = g: h (F,n,n), bend (F,F), smoothness (n,), g (F,n)."""
+def inverted_diagonal(h: np.ndarray, bend: np.ndarray, smoothness: np.ndarray) -> np.ndarray:
+    """Inverses (F,n,n) of the diagonal blocks of blockdiag(h) + bend x diag(smoothness)."""
     blocks = h.copy()
     diagonal = np.einsum("fii->fi", blocks)
     diagonal += np.diag(bend)[:, None] * smoothness
-    inverse = np.linalg.inv(blocks)
-    del blocks
+    return np.linalg.inv(blocks)
 
-    def dot(a, b) -> float:
-        return float((a * b).sum(dtype=np.float64))
 
-    x = (inverse @ g[..., None])[..., 0]
-    if not bend.any():
-        return x
-    r = g - (h @ x[..., None])[..., 0] - smoothness * (bend @ x)
-    z = (inverse @ r[..., None])[..., 0]
+def conjugate_gradients(h, bend, smoothness, g, inverse, most: int = 60, tol: float = 1e-2) -> np.ndarray:
+    """Solve (blockdiag(h) + bend x diag(smoothness)) x = g: h (F,n,n), bend (F,F), smoothness (n,), g (F,n).
+
+    Preconditioned by `inverse` (F,n,n), which may be that of a system nearby. `tol` is relative, in its norm.
+    """
+
+    def dot(a, b):
+        return g.dtype.type((a * b).sum(dtype=np.float64))
+
+    def times(blocks, a):
+        return (blocks @ a[..., None])[..., 0]
+
+    x, r = np.zeros_like(g), g
+    z = times(inverse, r)
     d, rz = z, dot(r, z)
-    enough = tol**2 * dot(g, (inverse @ g[..., None])[..., 0])
+    enough = tol**2 * rz
     for _ in range(most):
-        if rz <= enough:
-            break
-        hd = (h @ d[..., None])[..., 0] + smoothness * (bend @ d)
+        hd = times(h, d) + smoothness * (bend @ d)
         a = rz / dot(d, hd)
-        x = x + np.float32(a) * d if x.dtype == np.float32 else x + a * d
-        r = r - x.dtype.type(a) * hd
-        z = (inverse @ r[..., None])[..., 0]
+        x, r = x + a * d, r - a * hd
+        z = times(inverse, r)
         rz, before = dot(r, z), rz
-        d = z + x.dtype.type(rz / before) * d
+        if not rz > enough:
+            break
+        d = z + (rz / before) * d
     return x
