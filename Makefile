@@ -26,7 +26,7 @@ demo: report            ##make demo, make demo ENGINE=docker
 PYTHON     ?= $(shell command -v python3.11 || echo python3)
 DATA       ?= data
 DEMO_TRAIN ?= --resolution 256 --iterations 3000
-export ID VIDEO FPS HEAD_MODEL SHARD LABELS DEVICE DATA ASSETS ENGINE BASE EXTRA_CA VERBOSE
+export ID VIDEO FPS HEAD_MODEL SHARD LABELS DEVICE DATA ASSETS ENGINE BASE VERBOSE
 
 # How a variable becomes an option. Its value reaches the shell through the environment, so it may hold spaces.
 option = $(if $($(1)),$(2)="$$$(1)")

@@ -29,7 +29,8 @@ def build(*stages: str, force: bool = False) -> None:
 
     for stage in [engine.load(name).name for name in stages or engine.STAGES]:
         image, built = docker.build(stage, force)
-        print(f"{stage}: {'built' if built else 'nothing to do, the image is up to date:'} {image.short_id}", flush=True)
+        said = "built" if built else "nothing to do, the image is up to date:"
+        print(f"{stage}: {said} {image.short_id}", flush=True)
 
 
 @app.command

@@ -56,7 +56,7 @@ def run(name: str, argv: list[str]) -> int:
 
 
 def revision(*paths: str) -> str:
-    """The commit that last touched `paths` (all: HEAD), with -modified when they differ from it; `unknown` outside git."""
+    """The commit that last touched `paths` (all: HEAD), -modified when they differ; `unknown` outside git."""
     commit = git("log", "-1", "--format=%H", "--", *paths)
     if not commit:
         return "unknown"

@@ -1,4 +1,4 @@
-"""`make base`: an image like python:3.11-slim-bookworm, from Debian's own archive, where no image registry is reached."""
+"""`make base`: an image like python:3.11-slim-bookworm from Debian's archive, where no image registry is reached."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from stages.errors import Exit, StageError
 
 SUITE = "bookworm"  # its python3 is 3.11
 PACKAGES = "python3,python3-venv,ca-certificates"
-LEFT_OUT = ("var/cache/apt", "var/lib/apt/lists", "var/log", "usr/share/doc", "usr/share/locale", "usr/share/man", "dev")
+LEFT_OUT = "var/cache/apt var/lib/apt/lists var/log usr/share/doc usr/share/locale usr/share/man dev".split()
 
 
 def make() -> str:

@@ -5,7 +5,6 @@ stage changes the context of no other.
 """
 
 import hashlib
-import io
 import tarfile
 import tempfile
 from pathlib import Path
@@ -34,39 +33,15 @@ def digest(stage: str, base: str) -> str:
 
 
 def pack(stage: str) -> IO[bytes]:
-    """The build context. build/ is for the build stage only: wheels of this host and its CA bundle, if any."""
+    """The build context: the stage's files, and the wheels that its lock asks for."""
     packed = tempfile.TemporaryFile()
+    wheels = registry.wheels(ROOT / "docker" / stage / "requirements.lock")
+    named = {path.relative_to(ROOT).as_posix(): path for path in files(stage)}
     with tarfile.open(fileobj=packed, mode="w") as tar:
-        for path in files(stage):
-            _add(tar, path.relative_to(ROOT).as_posix(), path)
-        authorities = registry.certificates()
-        _add(tar, "build/ca.crt", authorities or io.BytesIO())
-        _add(tar, "build/wheels/README", io.BytesIO(b"Wheels of the host that made this image's build context.\n"))
-        for wheel in registry.locked_wheels(ROOT / "docker" / stage / "requirements.lock"):
-            _add(tar, f"build/wheels/{wheel.name}", wheel)
+        for name, path in {**named, **{f"wheels/{wheel.name}": wheel for wheel in wheels}}.items():
+            entry = tarfile.TarInfo(name)
+            entry.mode, entry.mtime, entry.size = 0o644, 1, path.stat().st_size
+            with path.open("rb") as f:
+                tar.addfile(entry, f)
     packed.seek(0)
     return packed
-
-
-def _add(tar: tarfile.TarFile, name: str, content: Path | io.BytesIO) -> None:
-    entry = tarfile.TarInfo(name)
-    entry.mode, entry.mtime = 0o644, 1  # 0 would be "no time" to some tools
-    if isinstance(content, Path):
-        entry.size = content.stat().st_size
-        with content.open("rb") as f:
-            tar.addfile(entry, f)
-    else:
-        entry.size = len(content.getbuffer())
-        tar.addfile(entry, content)
-
-
-def build_arguments() -> dict[str, str]:
-    """pip's settings for the build stage: indexes and pages of wheels that a container can reach too."""
-    found, arguments = registry.settings(), {}
-    for name in ("index-url", "extra-index-url", "find-links"):
-        places = [place for place in found.get(name, []) if place.startswith(("http:", "https:"))]
-        if places:
-            arguments["PIP_" + name.upper().replace("-", "_")] = " ".join(places)
-    if registry.certificates():
-        arguments["PIP_CERT"] = "/build/ca.crt"
-    return arguments

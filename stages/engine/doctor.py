@@ -8,11 +8,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from stages.contract import ROOT
-from stages.engine import STAGES, docker, host, local, registry
+from stages.engine import STAGES, docker, host, local, registry, status
 from stages.errors import Exit
 
 GOOD, MISSING, BAD = "[green]ok[/]", "[yellow]--[/]", "[red]!![/]"
@@ -25,7 +24,7 @@ def show() -> int:
     table = Table(box=None, pad_edge=False, show_header=False)
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    status.print_table(table)
     return Exit.ENVIRONMENT if any(row[0] == BAD for row in rows) else Exit.OK
 
 
@@ -63,15 +62,13 @@ def _images() -> Rows:
 def _local() -> Rows:
     made = [stage for stage in STAGES if local.is_made(stage)]
     yield GOOD, "environments", f"made: {', '.join(made) or 'none'}; the others on first use, by uv {_uv_version()}"
-    wheels = registry.locked_wheels(local.lock_file("train"))
-    torch = [wheel for wheel in wheels if wheel.name.startswith("torch-")]
-    if torch:
-        yield GOOD, "torch wheel", str(torch[0])
+    if torch := registry.find_links("torch"):
+        yield GOOD, "torch wheel", torch[0]
     elif registry.settings().keys() & {"extra-index-url", "index-url"}:
         yield GOOD, "torch wheel", "from the index that pip is set to"
     else:
-        advice = "the lock asks for the CPU build. PIP_EXTRA_INDEX_URL=<PyTorch's CPU index>, or its wheel in PIP_FIND_LINKS"
-        yield MISSING, "torch wheel", f"no extra index or folder of wheels is set; {advice}"
+        advice = "PIP_EXTRA_INDEX_URL=<PyTorch's CPU index>, or the wheel in PIP_FIND_LINKS=<folder>"
+        yield MISSING, "torch wheel", f"neither an index nor a folder has the CPU build that train asks for. {advice}"
 
 
 def _uv_version() -> str:
@@ -88,14 +85,16 @@ def _gpu() -> Rows:
         return
     yield GOOD, "GPU", gpu
     if docker.trouble() is None and "nvidia" not in docker.client().info().get("Runtimes", {}):
-        yield MISSING, "GPU in Docker", "Docker has no nvidia runtime. Install the NVIDIA container toolkit, or ENGINE=local"
+        yield MISSING, "GPU in Docker", "no nvidia runtime. Install the NVIDIA container toolkit, or ENGINE=local"
 
 
 def _memory() -> Rows:
     limit, total = host.memory_limit(), host.machine_memory()
-    text = f"{host.size(limit)} for this process" + (f" (cgroup limit; {host.size(total)} in all)" if limit < total else "")
+    text = f"{host.size(limit)} for this process"
+    text += f" (cgroup limit; the machine has {host.size(total)})" if limit < total else ""
     enough = limit >= NEEDED_MEMORY
-    yield GOOD if enough else MISSING, "memory", text + ("" if enough else f". Training wants {host.size(NEEDED_MEMORY)}")
+    advice = "" if enough else f". Training wants {host.size(NEEDED_MEMORY)}"
+    yield GOOD if enough else MISSING, "memory", text + advice
     yield GOOD, "cores", str(len(os.sched_getaffinity(0)))
 
 

@@ -1,10 +1,8 @@
 """The local engine: one virtual environment per stage at .venv/<stage>, from the stage's own lock file.
 
-For laptops and pods where no Docker daemon runs. The stage replaces this process, so signals and exit codes are its own.
+For laptops and pods where no Docker daemon runs. The stage replaces this process: signals and exit codes are its own.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -14,10 +12,9 @@ from pathlib import Path
 
 from stages.contract import ROOT
 from stages.engine import registry
+from stages.engine.registry import HOME, alone
 from stages.engine.request import Request
 from stages.errors import Exit, StageError
-
-HOME = ROOT / ".venv"
 
 
 def lock_file(name: str) -> Path:
@@ -33,7 +30,7 @@ def python(name: str) -> Path:
     interpreter = f"{sys.implementation.cache_tag} {sys.base_prefix}"
     wanted = hashlib.sha256(lock.read_bytes() + interpreter.encode()).hexdigest()
     place = HOME / name
-    with _alone(name):
+    with alone(name):
         stamp = place / "lock.sha256"
         if not (stamp.exists() and stamp.read_text() == wanted):
             _make(name, lock, place)
@@ -62,15 +59,6 @@ def _make(name: str, lock: Path, place: Path) -> None:
     )
     shutil.rmtree(place, ignore_errors=True)
     new.rename(place)
-
-
-@contextlib.contextmanager
-def _alone(name: str):
-    """One maker at a time, for `make -j` and for two terminals."""
-    HOME.mkdir(exist_ok=True)
-    with (HOME / f".{name}.lock").open("w") as f:
-        fcntl.flock(f, fcntl.LOCK_EX)
-        yield
 
 
 def run(request: Request, environment: dict) -> None:

@@ -1,19 +1,26 @@
-"""How this host reaches the package registry: pip's own settings, handed to uv and to image builds.
+"""How this host reaches the package registry: pip's own settings, which uv is told too.
 
 Nothing here names a registry. Whatever `pip config list` and the PIP_* variables say goes for every environment, so
 a mirror, a folder of wheels (PIP_FIND_LINKS) or a proxy's CA bundle is set once, in pip's own way.
 """
 
+import contextlib
+import fcntl
 import functools
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+from stages.contract import ROOT
 from stages.errors import Exit, StageError
 
 SETTINGS = ("index-url", "extra-index-url", "find-links", "cert")
+HOME = ROOT / ".venv"
+WHEELS = HOME / "wheels"
+ADVICE = "If the registry cannot be reached, give wheels or an index in pip's own way: PIP_FIND_LINKS, PIP_INDEX_URL"
 
 
 @functools.cache
@@ -44,7 +51,7 @@ def uv(*words: str, cwd: Path | None = None) -> str:
         raise StageError(
             done.stderr.strip() or f"uv ended with {done.returncode}",
             " ".join(words[:2]),
-            "If the registry cannot be reached, give wheels or an index in pip's way: PIP_FIND_LINKS, PIP_INDEX_URL",
+            ADVICE,
             Exit.ENVIRONMENT,
         )
     return done.stdout
@@ -64,20 +71,46 @@ def _uv() -> str:
     return str(beside) if beside.exists() else "uv"
 
 
-def locked_wheels(lock: Path) -> list[Path]:
-    """The wheels in this host's find-links folders that `lock` asks for, by name and version."""
-    wanted = set(re.findall(r"^([A-Za-z0-9._-]+==[^\s\\;]+)", lock.read_text(), re.MULTILINE))
-    wanted = {tuple(re.sub(r"[-_.]+", "_", part).lower() for part in line.split("==")) for line in wanted}
+def wheels(lock: Path) -> list[Path]:
+    """The wheels that `lock` asks for, fetched by pip into .venv/wheels where they are not there yet.
+
+    Images are built from these and from nothing else: no build needs the network, a proxy's certificates or an index.
+    """
+    wanted = {_wheel_name(line) for line in re.findall(r"^[\w.-]+==[^\s\\;]+", lock.read_text(), re.MULTILINE)}
+    with alone("wheels"):
+        there = _matching(wanted)
+        if len(there) < len(wanted):
+            missing = len(wanted) - len(there)
+            print(f"fetching {missing} wheels of {lock.relative_to(ROOT)}", file=sys.stderr, flush=True)
+            flags = ("-qq", "--disable-pip-version-check", "--no-deps", "--require-hashes", "--only-binary=:all:")
+            words = (sys.executable, "-m", "pip", "download", *flags, f"--dest={WHEELS}", "-r", str(lock))
+            done = subprocess.run(words, capture_output=True, text=True)
+            if done.returncode:
+                raise StageError(done.stderr.strip(), "pip download", ADVICE, Exit.ENVIRONMENT)
+            there = _matching(wanted)
+    return there
+
+
+def _matching(wanted: set[tuple[str, ...]]) -> list[Path]:
+    return sorted(wheel for wheel in WHEELS.glob("*.whl") if _wheel_name(wheel.name) in wanted)
+
+
+def _wheel_name(text: str) -> tuple[str, ...]:
+    """Name and version of `name==version` or of a wheel's file name, spelled alike."""
+    parts = text.split("==") if "==" in text else text.split("-")[:2]
+    return tuple(re.sub(r"[-_.]+", "_", part).lower() for part in parts)
+
+
+def find_links(name: str) -> list[str]:
+    """Wheels of a package in the folders that pip is pointed to, for `make doctor`."""
     folders = [Path(place) for place in settings().get("find-links", []) if Path(place).is_dir()]
-    wheels = sorted(wheel for folder in folders for wheel in folder.glob("*.whl"))
-    return [w for w in wheels if tuple(re.sub(r"[-_.]+", "_", part).lower() for part in w.name.split("-")[:2]) in wanted]
+    return [str(wheel) for folder in folders for wheel in sorted(folder.glob(f"{name}-*.whl"))]
 
 
-def certificates() -> Path | None:
-    """An extra CA bundle for builds behind a proxy: EXTRA_CA, or what pip and OpenSSL are told to use."""
-    for path in (os.environ.get("EXTRA_CA"), *settings().get("cert", []), os.environ.get("SSL_CERT_FILE")):
-        if path:
-            if not Path(path).is_file():
-                raise StageError("there is no such CA bundle", path, "Give an existing one: EXTRA_CA=...", Exit.USAGE)
-            return Path(path)
-    return None
+@contextlib.contextmanager
+def alone(name: str) -> Iterator[None]:
+    """One maker of an environment at a time, for `make -j` and for two terminals."""
+    HOME.mkdir(exist_ok=True)
+    with (HOME / f".{name}.lock").open("w") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        yield

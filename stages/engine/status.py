@@ -26,7 +26,7 @@ def show(subject: str, data: Path) -> None:
         if stage == "demo" and not (who.directory("source").exists() or subject == "demo"):
             continue
         table.add_row(stage, *_row(stage, who, data, running))
-    Console().print(table)
+    print_table(table)
 
 
 def _row(stage: str, who: Subject, data: Path, running: dict[str, str]) -> tuple[str, ...]:
@@ -49,6 +49,12 @@ def _row(stage: str, who: Subject, data: Path, running: dict[str, str]) -> tuple
     by = maker.get("image", maker.get("lock", "")).removeprefix("sha256:")[:12]
     age = datetime.fromisoformat(stamp["finished"]).timestamp()
     return state, stamp["key"][:12], f"{maker['engine']} {by}", _age(age), host.size(stamp["outputs"]["bytes"])
+
+
+def print_table(table: Table) -> None:
+    """As wide as the terminal; in a file or a pipe as wide as it takes."""
+    console = Console()
+    Console(width=None if console.is_terminal else 160).print(table)
 
 
 def _age(then: float) -> str:
@@ -76,7 +82,7 @@ def show_images() -> None:
         lock = hashlib.sha256(local.lock_file(stage).read_bytes()).hexdigest()[:12]
         size = host.size(image.attrs["Size"])
         table.add_row(docker.tag(stage), image.short_id, size, created, lock, f"{commit[:10]} {modified}".strip())
-    Console().print(table)
+    print_table(table)
 
 
 # what `make demo` ends with: label -> where it is in metrics.json
@@ -108,7 +114,7 @@ def show_metrics(subject: str, data: Path) -> None:
         table.add_row(f"unseen frames, {split}", said)
     seconds = {k: v for k, v in (metrics.get("seconds") or {}).items() if isinstance(v, int | float)}
     table.add_row("seconds", ", ".join(f"{name} {value:.0f}" for name, value in seconds.items()))
-    Console().print(table)
+    print_table(table)
     print(f"report: {(report / 'index.html').absolute()}")
 
 
@@ -116,5 +122,3 @@ def _number(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{k} {_number(v)}" for k, v in value.items())
     return f"{value:.4g}" if isinstance(value, float) else str(value if value is not None else "-")
-
-
