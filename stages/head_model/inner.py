@@ -131,9 +131,9 @@ def teeth(points: np.ndarray, upper: bool) -> Mesh:
     columns = 17
     x = np.linspace(-0.024, 0.024, columns)
     z = lip[2] - (0.0065 if upper else 0.0085) - 19 * x**2 * (1 if upper else 1.1)
-    edge = lip[1] - (0.0012 if upper else 0.0020)
+    edge = lip[1] - (0.0035 if upper else 0.0030)  # they bite over the lower ones
     sign = 1 if upper else -1
-    heights, backs = (0.013, 0.009, 0.0005, 0.0), (0.002, 0.0, 0.0, 0.005)
+    heights, backs = (0.0145, 0.0105, 0.0005, 0.0), (0.002, 0.0, 0.0, 0.005)
     rows = [np.stack([x, np.full(columns, edge + sign * h), z - b], -1) for h, b in zip(heights, backs, strict=True)]
     faces = grid_faces(len(rows), columns, closed=False)
     faces = faces[:, ::-1] if upper else faces

@@ -14,8 +14,8 @@ from stages.head_model.mesh import Mesh, grid_faces
 HERE = Path(__file__).parent
 CENTRE = np.array([0, 0.022, -0.076])  # of the skull, an ellipsoid
 SKULL = np.array([0.077, 0.092, 0.096])  # its half axes
-HUB = np.array([0, -0.028, -0.045])  # the tube's paths run on meridians about HUB, from the antipode of POLE, in the
-POLE = np.array([0, -0.70, -0.714])  # forehead, to POLE, in the neck
+HUB = np.array([0, -0.055, -0.045])  # the tube's paths run on meridians about HUB, from the antipode of POLE, in the
+POLE = np.array([0, -0.55, -0.835])  # face, to POLE, in the neck
 COLUMNS = 36  # one for each point of the face's oval
 # neck and bust: rings of ellipses; y and z of the centre, half width, half depth, how much further down the front is
 NECK = [
@@ -88,7 +88,7 @@ def cap(oval: np.ndarray) -> list[np.ndarray]:
         radius = ellipsoid_radius(d)
         d0, d1 = (oval - HUB) / r0[:, None], (neck - HUB) / r1[:, None]
         start, end = np.log(r0 / ellipsoid_radius(d0)), np.log(r1 / ellipsoid_radius(d1))
-        radius = radius * np.exp(start * (1 - t) ** 2 + end * t**2)
+        radius = radius * np.exp(start * (1 - t) ** 3 + end * t**4)
         rings.append(HUB + radius[:, None] * d)
     return rings
 
