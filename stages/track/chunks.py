@@ -1,4 +1,4 @@
-"""The frames in runs of 64: the unit of work, of resuming and of sharding.
+"""The frames in runs of up to 100: the unit of work, of resuming and of sharding.
 
 Detector and solver both look beyond a frame (the detector follows the face, the solver smooths). So that a shard and a
 resumed run give what an undisturbed one does, each chunk starts by itself a few frames early, and ends a few late.
@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-CHUNK = 64  # frames
-OVERLAP = 10  # frames that the solver sees of each neighbour: its smoothing reaches less far
+CHUNK = 100  # frames at most
+OVERLAP = 8  # frames that the solver sees of each neighbour: its smoothing reaches less far
 WARM_UP = 6  # frames after which a following detector has forgotten where it started, to 0.03 px
 
 
@@ -22,11 +22,16 @@ class Chunks:
     frames: int
 
     def __len__(self) -> int:
-        return -(-self.frames // CHUNK)
+        """Even, so that two cores end together."""
+        return 1 if self.frames < 32 else 2 * -(-self.frames // (2 * CHUNK))
 
     def span(self, chunk: int) -> tuple[int, int]:
         """Its own frames: first, last + 1; 0-based."""
-        return chunk * CHUNK, min((chunk + 1) * CHUNK, self.frames)
+        return self.frames * chunk // len(self), self.frames * (chunk + 1) // len(self)
+
+    def size(self, chunk: int) -> int:
+        first, last = self.span(chunk)
+        return last - first
 
     def reach(self, chunk: int) -> tuple[int, int]:
         """The frames the solver looks at for it."""

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from stages.head_model import N_SHAPE, HeadModel
+from stages.layout import IMAGE_SIZE
 from stages.track import parameters as P
 from stages.track.points import OUTER_CORNERS
 from stages.track.projection import Projection
 from stages.track.solver import FrameSolver
 
 NOISE = 0.01  # of landmarks, in outer-eye distances
+KEYFRAMES = 24
 FOCAL_SIGMA = 0.25  # of log focal
 
 
@@ -47,13 +49,13 @@ def outer_eye_distance(landmarks: np.ndarray) -> np.ndarray:
     return np.linalg.norm(landmarks[:, a, :2] - landmarks[:, b, :2], axis=-1)
 
 
-def focal_guess(source_size: tuple[int, int], side: float, image_size: int) -> float:
-    """Focal length in px of the image, of a crop of `side` px out of a source frame: 1.2 times its longer edge.
+def focal_guess(source_size: tuple[float, float]) -> float:
+    """Focal length in px of a crop, by the size of the whole source frame in the crop's px: 1.2 times the longer edge.
 
-    That is 45 degrees across: between a phone and a webcam. A video that was cropped before says less than it is, so
-    never below 2 of the image's size: a face that fills it has been filmed from about a metre.
+    That is 45 degrees across, between a phone and a webcam. A video may have been cropped before and then says less
+    than it was, so never below twice the image's size: a head that fills it is filmed from about a metre.
     """
-    return float(np.clip(1.2 * max(source_size) * image_size / side, 2.0 * image_size, 8.0 * image_size))
+    return float(np.clip(1.2 * max(source_size), 2.0 * IMAGE_SIZE, 8.0 * IMAGE_SIZE))
 
 
 def closed_form_camera(points: np.ndarray, uv: np.ndarray, focal: float, centre: np.ndarray):
@@ -74,6 +76,14 @@ def start(projection: Projection, uv: np.ndarray, priors: P.Priors) -> np.ndarra
     points = projection.neutral.astype(np.float64)
     P.set_camera(p, *closed_form_camera(points, uv.astype(np.float64), float(projection.focal), projection.centre))
     return p.astype(projection.dtype)
+
+
+def from_samples(
+    seen: np.ndarray, model: HeadModel, trust: np.ndarray, focal: float, image_size: tuple, priors: P.Priors
+) -> Identity:  # fmt: skip
+    """The identity from landmarks seen (n,478,2) in frames spread over the video; `model` at the landmarks to fit."""
+    keyframes = seen[spread(seen, KEYFRAMES)][:, model.landmark_ids]
+    return solve(model, trust, keyframes, NOISE * float(np.median(outer_eye_distance(seen))), focal, image_size, priors)
 
 
 def solve(

@@ -1,5 +1,6 @@
 """The work on one chunk, as worker processes do it, and where it is kept until the stage is whole."""
 
+import fcntl
 import os
 import threading
 import time
@@ -10,6 +11,7 @@ import numpy as np
 
 from stages import head_model
 from stages.cameras import cam_from_extrinsics, intrinsics_from_focal
+from stages.errors import StageError
 from stages.formats import Tracking, write_tracking
 from stages.layout import IMAGE_SIZE, tracking_file
 from stages.track import identity, parameters, points, quality
@@ -19,6 +21,7 @@ from stages.track.projection import Projection
 from stages.track.solver import FrameSolver
 
 SIZE = (IMAGE_SIZE, IMAGE_SIZE)
+SAMPLES = 96  # frames from which the keyframes are taken
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Plan:
     out: Path
     count: int
     fps: float
+    focal: float  # px, the prior's
     head: str
     landmarks: str
 
@@ -78,8 +82,45 @@ class Worker:
             np.save(path, found)
         return last - first, time.perf_counter() - started
 
-    def solve(self, chunk: int) -> tuple[int, float, int]:
-        """Parameters of a chunk into tracking/*.npz, its figures into its own file -> frames, seconds, iterations.
+    def identify(self) -> float:
+        """Shape and focal length, once for all shards: the first to come solves, the others wait -> seconds."""
+        plan, started = self.plan, time.perf_counter()
+        with (plan.scratch / "identity.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not plan.identity.exists():
+                head = head_model.load(plan.head)
+                fitted = points.chosen(plan.landmarks, head.landmark_ids)
+                with appears_whole(plan.identity) as path, path.open("wb") as f:
+                    person = identity.from_samples(
+                        self._samples(),
+                        head.at_landmarks(fitted),
+                        points.TRUST[fitted],
+                        plan.focal,
+                        SIZE,
+                        parameters.priors(plan.fps),
+                    )
+                    np.savez(f, **vars(person))
+        return time.perf_counter() - started
+
+    def _samples(self) -> np.ndarray:
+        """Landmarks of up to 96 frames spread over the video, each detected by itself: the same whichever shard asks.
+
+        A face seen rarely is looked for in more and more frames. Raises StageError when there is none at all.
+        """
+        looked: set[int] = set()
+        count, most = SAMPLES, self.plan.count
+        while len(looked) < most:
+            todo = sorted(set(np.linspace(0, most - 1, min(count, most)).astype(int).tolist()) - looked)
+            looked |= set(todo)
+            found = self.detector.each(todo)
+            if has_face(found).any():
+                return found[has_face(found)]
+            count *= 4
+        what = f"no face in any of its {most} images"
+        raise StageError(what, self.plan.frames, "Choose a video in which one person faces the camera")
+
+    def solve(self, chunk: int) -> tuple[int, float]:
+        """Parameters of a chunk into tracking/*.npz, its figures into its own file -> frames, seconds.
 
         The seconds are the solver's own, without the writing.
         """
@@ -99,7 +140,7 @@ class Worker:
             self._write(numbers[own], p, detected[own])
         with appears_whole(plan.solved(chunk)) as path, path.open("wb") as f:
             np.savez(f, numbers=numbers[own], iterations=iterations, **figures)
-        return last - first, seconds, iterations
+        return last - first, seconds
 
     @property
     def solver(self) -> "VideoSolver":
@@ -151,11 +192,6 @@ class VideoSolver:
         self.frames = FrameSolver(projection, points.TRUST[self.fitted], self.identity.unit, self.priors)
 
 
-def write_identity(path: Path, person: identity.Identity) -> None:
-    with appears_whole(path) as temporary, temporary.open("wb") as f:
-        np.savez(f, **vars(person))
-
-
 def read_identity(path: Path) -> identity.Identity:
     with np.load(path) as npz:
         return identity.Identity(npz["shape"], float(npz["focal"]), float(npz["unit"]), int(npz["iterations"]))
@@ -177,7 +213,11 @@ def detect(chunk: int) -> tuple[int, float]:
     return _worker.detect(chunk)
 
 
-def solve(chunk: int) -> tuple[int, float, int]:
+def identify() -> float:
+    return _worker.identify()
+
+
+def solve(chunk: int) -> tuple[int, float]:
     return _worker.solve(chunk)
 
 
