@@ -237,8 +237,10 @@ def _gpus(connection: docker.DockerClient, stage: Stage) -> list[DeviceRequest]:
 
 
 def _identity(request: Request) -> dict[str, str]:
-    words = {"stage": request.stage.name, "subject": request.subject.name, "data": str(request.subject.data.absolute())}
-    return {f"avatarmake.{name}": value for name, value in words.items()}
+    """Labels by which a later call finds this container. Shards of one stage are different runs."""
+    words = {"stage": request.stage.name, "subject": request.subject.name, "data": request.subject.data.absolute()}
+    words["shard"] = getattr(request.config, "shard", None) or "all"
+    return {f"avatarmake.{name}": str(value) for name, value in words.items()}
 
 
 def _join_running(connection: docker.DockerClient, request: Request) -> None:

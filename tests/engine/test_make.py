@@ -1,0 +1,110 @@
+"""The Makefile: what a user types, and the one line they get when it is wrong."""
+
+import os
+import re
+import subprocess
+
+import pytest
+
+from stages import engine, layout
+from stages.contract import ROOT
+
+MAKEFILE = (ROOT / "Makefile").read_text()
+
+
+def make(*words: str, **variables: str) -> subprocess.CompletedProcess:
+    """`make` as from a fresh shell: pytest itself may have been started by one."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "ID", "VIDEO", "DATA")}
+    environment = kept | variables
+    return subprocess.run(["make", *words], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def recipe(*words: str) -> list[str]:
+    """The stages that make would run, in its order, without running them."""
+    done = make("-n", "-o", ".venv/host/lock", *words)
+    assert done.returncode == 0, done.stderr
+    return re.findall(r"-m stages run (\w+)", done.stdout)
+
+
+def prerequisites(target: str) -> set[str]:
+    found = re.search(rf"^{target}:([^#\n]*)##", MAKEFILE, re.MULTILINE)
+    return set(found[1].split())
+
+
+def test_bare_make_is_help_in_pipeline_order():
+    text = make().stdout
+    places = [text.index(f"make {stage} ") for stage in engine.STAGES if stage != "demo"]
+    assert places == sorted(places)
+    assert "make demo" in text and "make test" in text and "make image/<stage>" in text
+
+
+@pytest.mark.parametrize("stage", [s for s in engine.STAGES if s != "demo"])
+def test_missing_id_is_one_line_with_what_to_type(stage):
+    done = make(stage)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert f"make {stage} ID=" in done.stderr
+
+
+def test_unknown_target_says_what_to_type():
+    done = make("trian", "ID=roman")
+    assert done.returncode == 2
+    assert "There is no target 'trian'" in done.stderr and "Type: make" in done.stderr
+
+
+def test_demo_takes_no_other_subject():
+    done = make("demo", "ID=roman")
+    assert done.returncode == 2
+    assert "make report ID=roman" in done.stderr
+
+
+@pytest.mark.parametrize("stage", [s for s in engine.STAGES if s != "demo"])
+def test_make_and_the_stages_agree_on_what_comes_before(stage):
+    """All that a stage reads is made by the targets before it, directly or further up."""
+    before, todo = set(), [stage]
+    while todo:
+        for target in prerequisites(todo.pop()) - before:
+            before.add(target)
+            todo.append(target)
+    assert {layout.WRITER[d] for d in engine.load(stage).reads} <= before
+
+
+def test_no_stage_runs_twice():
+    assert recipe("track", "convert", "train", "ID=roman", "VIDEO=a.mp4") == "frames track convert mask train".split()
+    assert recipe("-j4", "train", "track", "mask", "ID=roman").count("convert") == 1
+
+
+def test_demo_runs_every_stage_once():
+    assert recipe("demo") == list(engine.STAGES)
+
+
+def test_options_go_to_the_last_stage_named():
+    done = make("-n", "-o", ".venv/host/lock", "track", "train", "ID=roman", "OPTIONS=--seed 7")
+    with_seed = [line for line in done.stdout.splitlines() if "--seed 7" in line]
+    assert len(with_seed) == 1 and "run train" in with_seed[0]
+
+
+def test_options_in_the_makefile_are_the_stages_own():
+    for stage, words in re.findall(r"^\s*options\.(\w+)\s*=(.*)", MAKEFILE, re.MULTILINE):
+        names = {f"--{name.replace('_', '-')}" for name in engine.load(stage).config.__dataclass_fields__}
+        assert set(re.findall(r"--[a-z-]+", words)) <= names, stage
+
+
+def test_a_video_with_spaces_and_a_missing_one(tmp_path):
+    """The runner's own line, its exit code, and make's."""
+    if not (ROOT / ".venv/host/lock").exists():
+        pytest.skip("the host's environment is not made: make doctor makes it")
+    done = make("frames", "ID=roman", f"VIDEO={tmp_path}/my film.mp4", f"DATA={tmp_path}", ENGINE="local")
+    assert f"{tmp_path}/my film.mp4: there is no such file" in done.stderr
+    assert "Error 3" in done.stderr and done.returncode == 2
+    done = make("frames", "ID=roman", f"DATA={tmp_path}", ENGINE="local")
+    assert "make frames ID=roman VIDEO=" in done.stderr
+    assert not (tmp_path / "roman").exists()
+
+
+@pytest.mark.parametrize("words", [("image/nope",), ("help/nope",)])
+def test_unknown_stage_lists_the_stages(words):
+    if not (ROOT / ".venv/host/lock").exists():
+        pytest.skip("the host's environment is not made: make doctor makes it")
+    done = make(*words)
+    assert "there is no stage 'nope'" in done.stderr and "frames, track" in done.stderr
