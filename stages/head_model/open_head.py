@@ -21,7 +21,7 @@ from stages.head_model import skin as skins
 from stages.head_model.jaw import jaw_weight
 from stages.head_model.lids import closing
 
-NECK_JOINT, JAW_JOINT = (0, -0.15, -0.10), (0, -0.022, -0.062)
+NECK_JOINT, JAW_JOINT = (0, -0.14, -0.10), (0, -0.022, -0.062)
 EYES = ((names.LEFT_EYE, LEFT_EYE, "left_eyeball", (0.865, 0.005)),
         (names.RIGHT_EYE, RIGHT_EYE, "right_eyeball", (0.005, 0.005)))  # fmt: skip
 
@@ -114,7 +114,7 @@ def near(p: np.ndarray, landmarks: list[int] | tuple, radius: float) -> np.ndarr
 def shape_basis(whole: mesh.Mesh, owner: np.ndarray) -> np.ndarray:
     """(V,3,300). Eyeballs and teeth move as a whole, with the lids and lips they belong to."""
     p = whole.points
-    bust = np.clip((p[:, 1] + 0.20) / 0.06, 0.15, 1)
+    bust = np.clip((p[:, 1] + 0.185) / 0.06, 0.15, 1)
     detail = near(p, range(468), 0.012) * bust
     face = np.arange(468)
     around = np.arange(0, int((owner == 0).sum()), 7)
@@ -143,7 +143,7 @@ def skinning_weights(whole: mesh.Mesh, owner: np.ndarray) -> np.ndarray:
     w = np.zeros((len(whole.points), 5))
     w[:, JAW] = whole.value("jaw")
     w[owner == 1, LEFT_EYE] = w[owner == 2, RIGHT_EYE] = 1
-    y = np.clip((whole.points[:, 1] + 0.19) / 0.07, 0, 1)
+    y = np.clip((whole.points[:, 1] + 0.175) / 0.065, 0, 1)
     w[:, ROOT] = np.where(owner == 0, (1 - y * y * (3 - 2 * y)) * (1 - w[:, JAW]), 0)
     w[:, NECK] = 1 - w.sum(1)
     assert w.shape[1] == 5 and N_EXPRESSION == 100

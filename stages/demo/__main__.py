@@ -1,0 +1,55 @@
+"""`python -m stages.demo ID`: source/video.mp4 and source/truth.npz."""
+
+import numpy as np
+
+from stages import head_model
+from stages.contract import Job, main, whole
+from stages.demo import STAGE, scene, script
+from stages.demo.video import write_video
+from stages.errors import Exit, StageError
+
+
+def run(job: Job) -> dict:
+    """Make the subject, let it perform, film it. Facts: frames_in 0, frames_out, the video's size and rate."""
+    n, size, fps = job.config.frames, job.config.size, job.config.fps
+    if n < 1 or size < 16 or size % 2 or fps < 1:
+        raise StageError(
+            f"cannot film {n} frames of {size} x {size} at {fps} a second",
+            next="Use frames >= 1, an even size >= 16, fps >= 1",
+            exit=Exit.USAGE,
+        )
+    model = head_model.load("open")
+    act = script.perform(n, fps, size, job.config.seed)
+    who = scene.subject(model, job.config.seed)
+    behind = scene.ground(scene.OVER * size)
+    marks = np.zeros((n, 478, 2), np.float32)
+
+    def film():
+        for k in job.progress(range(n)):
+            points = who.points(act, k)
+            marks[k] = scene.landmarks(who, points, act, k)
+            yield scene.render(who, points, act, k, size, behind)
+
+    with whole(job.out / "video.mp4") as path:
+        write_video(path, film(), fps, size)
+    with whole(job.out / "truth.npz") as path:
+        np.savez(
+            path,
+            shape=who.shape,
+            expression=act.expression,
+            jaw_pose=act.jaw_pose,
+            eye_pose=act.eye_pose,
+            eyelids=act.eyelids,
+            R=act.r,
+            t=act.t,
+            intrinsics=act.intrinsics,
+            image_size=np.array([size, size]),
+            landmarks=marks,
+            fps=fps,
+            head_model_digest=model.digest,
+        )
+    return {"frames_in": 0, "frames_out": n, "size": size, "fps": fps}
+
+
+if __name__ == "__main__":
+    main(STAGE, run)

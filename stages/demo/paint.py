@@ -1,0 +1,151 @@
+"""What no portrait shows, painted: pores, strands, lids, cloth, eyes, teeth. All on the atlas, colours 0...255."""
+
+import numpy as np
+
+from stages.head_model import inner
+
+
+def shrunk(a: np.ndarray) -> np.ndarray:
+    return (a[::2, ::2] + a[1::2, ::2] + a[::2, 1::2] + a[1::2, 1::2]) / 4
+
+
+def grown(a: np.ndarray) -> np.ndarray:
+    """Twice the size, linear in between."""
+    for axis in (0, 1):
+        before, after = (np.concatenate(parts, axis) for parts in edge_shifts(a, axis))
+        a = np.stack([0.75 * a + 0.25 * before, 0.75 * a + 0.25 * after], axis + 1)
+        a = a.reshape(*a.shape[:axis], a.shape[axis] * 2, *a.shape[axis + 2 :])
+    return a
+
+
+def edge_shifts(a: np.ndarray, axis: int):
+    first, last = a.take([0], axis), a.take([-1], axis)
+    rest, start = a.take(range(1, a.shape[axis]), axis), a.take(range(a.shape[axis] - 1), axis)
+    return (first, start), (rest, last)
+
+
+def spread(colour: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """(T,T,3), (T,T) weights -> colours everywhere: push-pull over a pyramid (Gortler et al., SIGGRAPH 1996)."""
+    pyramid = [np.concatenate([colour * known[..., None], known[..., None]], -1)]
+    while pyramid[-1].shape[0] > 1:
+        pyramid.append(np.minimum(shrunk(pyramid[-1]) * 2, 1e9))
+    out = pyramid[-1][..., :3] / np.maximum(pyramid[-1][..., 3:], 1e-9)
+    for level in reversed(pyramid[:-1]):
+        weight = np.clip(level[..., 3:], 0, 1)
+        here = level[..., :3] / np.maximum(level[..., 3:], 1e-9)
+        out = weight * here + (1 - weight) * grown(out)
+    return out
+
+
+def noise(rng: np.random.Generator, size: int, rows: int, columns: int) -> np.ndarray:
+    """(size,size) smooth noise with so many cells, standard deviation about 1."""
+    grid = rng.standard_normal((rows + 3, columns + 3))
+    y, x = np.linspace(0, rows, size, endpoint=False), np.linspace(0, columns, size, endpoint=False)
+    i, j = y.astype(int), x.astype(int)
+    s, t = (y - i)[:, None], (x - j)[None]
+    s, t = s * s * (3 - 2 * s), t * t * (3 - 2 * t)
+    corner = grid[i][:, j], grid[i][:, j + 1], grid[i + 1][:, j], grid[i + 1][:, j + 1]
+    return 1.5 * ((corner[0] * (1 - t) + corner[1] * t) * (1 - s) + (corner[2] * (1 - t) + corner[3] * t) * s)
+
+
+def pores(rng: np.random.Generator, size: int) -> np.ndarray:
+    return 0.012 * noise(rng, size, 200, 200) + 0.018 * noise(rng, size, 40, 40)
+
+
+def strands(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Noise drawn out along rays from the atlas's middle, the way the hair falls."""
+    y, x = (np.mgrid[:size, :size] + 0.5) / size - 0.5
+    turn = (np.arctan2(y, x) / (2 * np.pi) + 0.5 + 0.012 * np.sin(30 * np.hypot(x, y))) % 1
+    out = np.clip(np.hypot(x, y) / 0.75, 0, 0.999)
+    total = 0
+    for rays, rings, strength in ((160, 14, 0.10), (420, 26, 0.13), (60, 6, 0.08)):
+        flat = noise(rng, size, rings, rays)
+        flat[:, : size // 32] = flat[:, ::-1][:, : size // 32]
+        total = total + strength * flat[(out * size).astype(int), (turn * (size - 1)).astype(int)]
+    return total
+
+
+def lids(out: np.ndarray, left: np.ndarray, right: np.ndarray, face: np.ndarray) -> None:
+    """Skin on the upper lids, which the portrait's open eyes hide, and lashes along their rims. In place."""
+    size = len(out)
+    for move in (left, right):
+        down = np.where(face, -move[..., 1], 0)
+        rim = down.max()
+        share = down / rim
+        skin = smooth(share, 0.12, 0.3)
+        near = (share > 0.02) & (share < 0.12)
+        columns = np.flatnonzero(skin.any(0))
+        window = slice(max(columns[0] - 8, 0), columns[-1] + 8)
+        colour = out[:, window][near[:, window]].mean(0) * [0.97, 0.93, 0.92]
+        lash = smooth(share, 0.82, 0.97)
+        rows = np.mgrid[:size, :size][0]
+        made = colour * (1 - 0.06 * np.cos(rows / 5.0)[..., None] * 0.5)
+        made = made * (1 - lash[..., None]) + lash[..., None] * np.array([48, 34, 30])
+        out[:] = skin[..., None] * made + (1 - skin[..., None]) * out
+
+
+def chin_shadow(out: np.ndarray, p: np.ndarray, where: np.ndarray) -> None:
+    """The neck is darker below the jaw. p (T,T,3): the neutral head under each texel. In place."""
+    below = smooth(p[..., 1], -0.175, -0.110) * smooth(p[..., 2], -0.16, -0.06)
+    out[where] *= (1 - 0.38 * below[..., None] * [0.9, 1, 1.05])[where]
+
+
+def smooth(x: np.ndarray, low: float, high: float) -> np.ndarray:
+    t = np.clip((x - low) / (high - low), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def cloth(out: np.ndarray, where: np.ndarray, rng: np.random.Generator) -> None:
+    """An orange suit with folds and a dark collar. In place."""
+    size = len(out)
+    y, x = (np.mgrid[:size, :size] + 0.5) / size - 0.5
+    radius = np.hypot(x, y)
+    folds = 0.07 * noise(rng, size, 26, 26) + 0.03 * noise(rng, size, 90, 90)
+    suit = np.array([206, 84, 38]) * (1 + folds)[..., None]
+    collar = smooth(radius, 0.455, 0.450)[..., None] if False else (radius < 0.4475)[..., None]
+    out[where] = np.where(collar, np.array([46, 44, 56]) * (1 + folds)[..., None], suit)[where]
+
+
+def eyes(out: np.ndarray) -> None:
+    """Sclera, iris and pupil in the two boxes of the eyeballs. In place."""
+    size = len(out)
+    for left, top in ((0.865, 0.005), (0.005, 0.005)):
+        x0, y0, side = int(left * size), int(top * size), int(0.13 * size) + 1
+        y, x = np.mgrid[y0 : y0 + side, x0 : x0 + side] + 0.5
+        x, y = x / size - left - 0.065, y / size - top - 0.065
+        r = np.hypot(x, y) / 0.06 * inner.RINGS[-1]  # in irises: the rings are even in angle
+        turn = np.arctan2(y, x)
+        ball = np.array([222, 214, 208]) * (1 - 0.10 * np.clip(r - 1, 0, 2))[..., None]
+        iris = np.array([96, 62, 38]) * (0.85 + 0.25 * np.sin(23 * turn) * np.sin(9 * turn + 2) + 0.25 * (1 - r))[..., None]
+        iris = iris * (1 - 0.55 * smooth(r, 0.75, 1.0))[..., None]
+        pupil = 1 - smooth(r, 0.36, 0.46)
+        whole = np.where((r < 1)[..., None], iris, ball)
+        edge = smooth(r, 0.92, 1.0)[..., None]
+        whole = (1 - edge) * iris + edge * ball
+        whole = whole * (1 - pupil)[..., None] + pupil[..., None] * np.array([14, 11, 10])
+        glint = np.exp(-(((x + 0.006) ** 2 + (y + 0.007) ** 2) / 0.0000075))[..., None]
+        out[y0 : y0 + side, x0 : x0 + side] = whole * (1 - glint) + glint * 245
+
+
+def mouth(out: np.ndarray, where: np.ndarray) -> None:
+    """A dark red cavity, gums and teeth. In place."""
+    size = len(out)
+    y, x = (np.mgrid[:size, :size] + 0.5) / size
+    depth = 1 - np.hypot(x - 0.07, y - 0.93) / 0.065
+    cavity = np.array([150, 72, 66]) * (1 - smooth(depth, 0, 0.45))[..., None] + np.array([44, 16, 16])
+    out[where & (x < 0.5)] = cavity[where & (x < 0.5)]
+    teeth = where & (x > 0.5)
+    for top in (0.872, 0.905):
+        v, u = (y - top) / 0.030, (x - 0.875) / 0.12
+        # teeth are wider in the middle of the arch
+        gap = np.abs(np.sin(np.pi * 6 * np.sign(u - 0.5) * np.abs(2 * u - 1) ** 1.0))
+        white = np.array([226, 218, 200]) * (0.72 + 0.28 * smooth(gap, 0.0, 0.35))[..., None]
+        white = white * (1 - 0.25 * np.abs(2 * u - 1) ** 2)[..., None]
+        gum = smooth(v, 0.34, 0.24)[..., None]
+        part = teeth & (v >= -0.02) & (v < 1.05)
+        out[part] = (gum * np.array([176, 100, 98]) + (1 - gum) * white)[part]
+
+
+def bled(out: np.ndarray, covered: np.ndarray) -> np.ndarray:
+    """Colours carried beyond the borders of the charts, for the sake of bilinear sampling."""
+    return np.where(covered[..., None], out, spread(out, covered.astype(np.float64)))

@@ -1,0 +1,69 @@
+"""Renders the subject: textured, mildly lit, supersampled twice, over a soft ground."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stages import cameras
+from stages.demo import hair, portrait, texture
+from stages.demo.rasteriser import rasterise, shade
+from stages.demo.script import Performance
+from stages.head_model import HeadModel
+from stages.head_model.mesh import normals
+
+OVER = 2  # supersampling
+LIGHT = np.array([-0.35, -0.55, -0.76])  # where it comes from, in the camera's axes
+AMBIENT, DIFFUSE = 0.84, 0.24  # the portrait has its own light in it
+
+
+@dataclass
+class Subject:
+    """The head that everything else is measured against: who it is, and what it looks like."""
+
+    model: HeadModel
+    shape: np.ndarray  # (300,)
+    identity: np.ndarray  # (V,3)
+    shell: np.ndarray  # (V,3) hair, on top of the model
+    texture: np.ndarray  # (T,T,3)
+    uv: np.ndarray  # (F,3,2)
+
+    def points(self, act: Performance, k: int) -> np.ndarray:
+        """(V,3) of frame k on the bare head model, world axes."""
+        one = slice(k, k + 1)
+        return self.model.vertices(
+            self.shape, act.expression[one], act.jaw_pose[one], act.eye_pose[one], act.eyelids[one],
+            identity=self.identity,
+        )[0].astype(np.float64)  # fmt: skip
+
+
+def subject(model: HeadModel, seed: int) -> Subject:
+    fit = portrait.fit(model, portrait.landmarks())
+    amount, shell = hair.hair(model)
+    painted = texture.texture(model, fit, amount, shell, seed)
+    return Subject(model, fit.shape, model.identity(fit.shape), shell, painted, model.uv)
+
+
+def ground(size: int) -> np.ndarray:
+    """(S,S,3) float32: a wall out of focus, lighter behind the head."""
+    y, x = (np.mgrid[:size, :size] + 0.5) / size
+    glow = np.exp(-((x - 0.5) ** 2 + (y - 0.4) ** 2) / 0.25)
+    blob = 0.5 * np.sin(5 * x + 3 * y) + 0.5 * np.sin(7 * y - 4 * x + 1)
+    return (np.array([150, 164, 178]) + glow[..., None] * 42 + blob[..., None] * [5, 4, 6]).astype(np.float32)
+
+
+def render(who: Subject, points: np.ndarray, act: Performance, k: int, size: int, behind: np.ndarray) -> np.ndarray:
+    """points (V,3) of the bare head, behind = ground(OVER * size) -> (size,size,3) uint8."""
+    v = points + who.shell
+    camera = v @ act.r[k].T + act.t[k]
+    pixel = cameras.project(v, act.r[k], act.t[k], act.intrinsics) * OVER
+    face, barycentric = rasterise(pixel, camera[:, 2].copy(), who.model.faces, OVER * size, OVER * size)
+    lit = np.clip(normals(v, who.model.faces) @ act.r[k].T @ LIGHT, 0, 1)
+    light = (AMBIENT + DIFFUSE * lit).astype(np.float32)[who.model.faces]
+    image = shade(face, barycentric, who.uv, light, who.texture, behind)
+    image = image.reshape(size, OVER, size, OVER, 3).mean((1, 3))
+    return np.clip(image + 0.5, 0, 255).astype(np.uint8)
+
+
+def landmarks(who: Subject, points: np.ndarray, act: Performance, k: int) -> np.ndarray:
+    """(478,2) px, pixel centres at +0.5, of points (V,3) on the bare head."""
+    return cameras.project(who.model.landmarks(points[None])[0], act.r[k], act.t[k], act.intrinsics)
