@@ -1,0 +1,183 @@
+"""The images as they are built here: what is in them, what they may, and what changes them. Run by `make test-images`."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from stages import contract, engine
+from stages.contract import ROOT
+from stages.engine import context, docker, host, registry
+from stages.errors import Exit
+
+pytestmark = pytest.mark.skipif(docker.trouble() is not None, reason=f"no Docker: {docker.trouble()}")
+TORCH_STAGES = ("train",)
+
+
+@pytest.fixture(scope="module")
+def client():
+    return docker.client()
+
+
+@pytest.fixture(scope="module")
+def facts(client) -> dict[str, dict]:
+    """What tests/images/inside.py says in each image, run as the engine runs stages."""
+    return {stage: look_inside(client, stage) for stage in engine.STAGES}
+
+
+def look_inside(client, stage: str, **changed) -> dict:
+    image = docker.image(stage)
+    assert image is not None, f"not built: make image/{stage}"
+    settings = docker.confinement(client) | changed
+    volumes = {str(ROOT / "tests" / "images"): {"bind": "/tests", "mode": "ro"}}
+    words = ["python", "/tests/inside.py", stage]
+    said = client.containers.run(image.id, entrypoint=words, volumes=volumes, remove=True, **settings)
+    return json.loads(said.decode().strip().splitlines()[-1])
+
+
+def test_images_are_of_these_sources(client):
+    """The rest would be about other images."""
+    _, base = docker.base(client)
+    stale = [s for s in engine.STAGES if docker.image(s).labels.get(docker.INPUTS) != context.digest(s, base)]
+    assert not stale, f"make {' '.join(f'image/{s}' for s in stale)}"
+
+
+@pytest.mark.parametrize("stage", engine.STAGES)
+def test_confinement(facts, stage):
+    inside = facts[stage]
+    assert (inside["uid"], inside["gid"]) == (os.getuid(), os.getgid())
+    assert inside["capabilities"] == 0 and inside["no_new_privileges"]
+    assert inside["interfaces"] == ["lo"] and not inside["connects"]
+    assert inside["writes"] == ["/tmp"]
+
+
+@pytest.mark.parametrize("stage", engine.STAGES)
+def test_versions_are_the_lock_s(facts, stage):
+    lock = (ROOT / "docker" / stage / "requirements.lock").read_text()
+    locked = dict(re.findall(r"^([\w.-]+)==([^\s\\]+)", lock, re.MULTILINE))
+    inside = facts[stage]["versions"]
+    inside.pop("setuptools", None) if "setuptools" not in locked else None  # comes with venv
+    assert inside == {name.lower().replace("_", "-"): version for name, version in locked.items()}
+
+
+@pytest.mark.parametrize("stage", engine.STAGES)
+def test_the_key_is_the_same_as_on_the_host(facts, stage):
+    """A result made in the image is up to date for the local engine, and the other way round."""
+    assert facts[stage]["code"] == contract.digest_files(contract.source_files(stage), ROOT)
+    assert facts[stage]["lock"] == contract.digest_path(ROOT / "docker" / stage / "requirements.lock")
+
+
+@pytest.mark.parametrize("stage", engine.STAGES)
+def test_nothing_secret_or_licensed_inside(facts, stage):
+    assert facts[stage]["suspicious"] == []
+    assert not [name for name in facts[stage]["variables"] if re.search("TOKEN|PASSWORD|SECRET|INDEX|PROXY", name)]
+
+
+@pytest.mark.parametrize("stage", engine.STAGES)
+def test_sizes(stage):
+    limit = 1.8e9 if stage in TORCH_STAGES else 0.9e9
+    size = docker.image(stage).attrs["Size"]
+    assert size < limit, f"{stage}: {host.size(size)}"
+
+
+@pytest.mark.parametrize("stage", engine.STAGES)
+def test_labels(stage):
+    labels = docker.image(stage).labels
+    for name in ("title", "source", "revision", "version", "created", "licenses", "base.name"):
+        assert labels.get(f"org.opencontainers.image.{name}"), name
+
+
+def test_any_uid_can_run_it(client):
+    assert look_inside(client, "convert", user="12345:54321")["uid"] == 12345
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A second checkout, whose images get names of their own."""
+    shutil.copytree(ROOT / "stages", tmp_path / "stages", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "docker", tmp_path / "docker")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for module in (contract, context, docker):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    tag = docker.tag
+    monkeypatch.setattr(docker, "tag", lambda stage: f"avatarmake-test/{stage}:latest")
+    stages = ("convert", "report")
+    same = {stage: docker.client().images.get(tag(stage)).id for stage in stages}
+    yield tmp_path, stages, same
+    for stage in stages:
+        docker.client().images.remove(docker.tag(stage))
+
+
+def test_an_edit_in_convert_changes_convert_s_image_only(checkout):
+    place, stages, of_the_repository = checkout
+    first = {stage: docker.build(stage)[0].id for stage in stages}
+    assert first == of_the_repository, "another checkout of the same sources makes the same images"
+    assert [docker.build(stage)[1] for stage in stages] == [False, False]
+    (place / "stages" / "convert" / "__main__.py").open("a").write("# edited\n")
+    second = {stage: docker.build(stage)[0].id for stage in stages}
+    assert [stage for stage in stages if first[stage] != second[stage]] == ["convert"]
+
+
+# --- running ---------------------------------------------------------------------------------------------------------
+
+
+def start(*words: str) -> subprocess.Popen:
+    """The host command with the docker engine."""
+    command = [sys.executable, "-u", "-m", "stages", "run", *words]
+    environment = os.environ | {"ENGINE": "docker", "PYTHONPATH": str(ROOT)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(command, env=environment, cwd=ROOT, **pipes)
+
+
+def wait_for(process: subprocess.Popen, words: str) -> None:
+    for line in process.stdout:
+        if words in line:
+            return
+    raise AssertionError(f"'{words}' was never said")
+
+
+def running(client, data: Path) -> list:
+    return client.containers.list(all=True, filters={"label": f"avatarmake.data={data}"})
+
+
+def test_exit_code_and_message_come_through(client, tmp_path):
+    video = tmp_path / "a film.mp4"
+    video.write_bytes(b"this is no film" * 100)
+    process = start("frames", "roman", f"--data={tmp_path}/data", f"--video={video}")
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == Exit.BAD_INPUT, said
+    assert "a film.mp4" in said and "Traceback" not in said
+    assert not (tmp_path / "data" / "roman" / "frames").exists()
+    assert not running(client, tmp_path / "data")
+
+
+def test_ctrl_c_stops_the_container(client, tmp_path):
+    process = start("demo", "demo", f"--data={tmp_path}", "--frames=3000")
+    wait_for(process, "demo demo: to do")
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "stopped; run it again" in said
+    assert not running(client, tmp_path)
+    assert not (tmp_path / "demo" / "source").exists()
+    assert (tmp_path / "demo" / "source.partial").stat().st_uid == os.getuid()
+
+
+def test_a_killed_runner_s_container_is_joined(client, tmp_path):
+    process = start("demo", "demo", f"--data={tmp_path}", "--frames=6", "--size=128")
+    wait_for(process, "demo demo: to do")
+    process.kill()
+    process.wait()
+    assert running(client, tmp_path)
+    again = start("demo", "demo", f"--data={tmp_path}", "--frames=6", "--size=128")
+    said, _ = again.communicate(timeout=300)
+    assert again.returncode == 0, said
+    assert (tmp_path / "demo" / "source" / "stage.json").exists() and not running(client, tmp_path)
