@@ -1,4 +1,4 @@
-"""The images as they are built here: what is in them, what they may, and what changes them. Run by `make test-images`."""
+"""The images built here: what is in them, what they may, and what changes them. Run by `make test-images`."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import pytest
 
 from stages import contract, engine
 from stages.contract import ROOT
-from stages.engine import context, docker, host, registry
+from stages.engine import context, docker, host
 from stages.errors import Exit
 
 pytestmark = pytest.mark.skipif(docker.trouble() is not None, reason=f"no Docker: {docker.trouble()}")
