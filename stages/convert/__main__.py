@@ -11,7 +11,7 @@ import numpy as np
 from stages import formats, head_model, layout
 from stages.contract import Job, main, whole
 from stages.convert import STAGE
-from stages.convert.chunk import Plan, Seen, work
+from stages.convert.chunk import Plan, Seen, begin, work, work_on
 from stages.errors import StageError
 from stages.head_model import HeadModel
 from stages.jitter import jitter_px
@@ -112,24 +112,12 @@ def _chunks(job: Job, plan: Plan) -> Iterator[Seen]:
         yield from (work(plan, a, b) for a, b in zip(starts, stops, strict=True))
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _remember, (plan,)) as pool:
+    with ProcessPoolExecutor(workers, context, begin, (plan,)) as pool:
         try:
-            yield from pool.map(_work, starts, stops)
+            yield from pool.map(work_on, starts, stops)
         except BaseException:
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-_plan: Plan
-
-
-def _remember(plan: Plan) -> None:
-    global _plan
-    _plan = plan
-
-
-def _work(start: int, stop: int) -> Seen:
-    return work(_plan, start, stop)
 
 
 def _frames(chunks: Iterable[Seen]) -> Iterator[tuple]:

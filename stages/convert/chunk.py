@@ -108,3 +108,16 @@ def _image(source: Path, target: Path) -> None:
     except OSError:
         with whole(target) as temporary:
             shutil.copyfile(source, temporary)
+
+
+# A worker process imports this module; it could not import __main__.
+_plan: Plan
+
+
+def begin(plan: Plan) -> None:
+    global _plan
+    _plan = plan
+
+
+def work_on(start: int, stop: int) -> Seen:
+    return work(_plan, start, stop)

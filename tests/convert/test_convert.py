@@ -2,14 +2,18 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from stages import formats, layout
+from stages.contract import ROOT
 from stages.convert import __main__ as stage
 from stages.convert import chunk
 from stages.errors import Exit
+from stages.head_model import open_head
 from tests import synthetic
 
 
@@ -94,6 +98,16 @@ def test_same_bytes_in_processes_and_after_a_kill(subject, convert, monkeypatch)
     assert layout.checkpoint_file(subject.directory("dataset"), 0).stat().st_mtime_ns == before
     undisturbed.pop("stage.json"), again.pop("stage.json")
     assert undisturbed == again
+
+
+def test_processes_of_the_real_command(tmp_path):
+    """`python -m` makes a __main__ that worker processes cannot import; no test in this process would notice."""
+    frames = 4 * stage.CHUNK + 1
+    subject = synthetic.tracked_subject(tmp_path / "data", open_head.build(), frames=frames)
+    command = [sys.executable, "-m", "stages.convert", subject.name, "--data", str(subject.data), "--workers", "2"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert len(list((subject.directory("dataset") / "checkpoint").iterdir())) == frames
 
 
 # --- what it refuses -----------------------------------------------------------------------------------------------
