@@ -1,0 +1,47 @@
+"""mask: what belongs to the person (alpha), to head and neck (neckhead), and to the mouth, for every image."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from stages.contract import Stage, option
+from stages.errors import Exit, StageError
+
+HEAD_LABELS = frozenset({*range(1, 16), 17})  # BiSeNet: all but background, cloth (16) and hat (18)
+HAT_LABEL = 18
+
+
+@dataclass(frozen=True)
+class MaskConfig:
+    labels: Path | None = option(
+        None, "folder of BiSeNet label maps: 00001.png ..., numbered as dataset/imgs or as frames/", input=True
+    )
+    mouth_labels: str = option("11,12,13", "labels that make the mouth: 11 alone is empty on closed lips")
+    hat: bool = option(False, "a hat belongs to the head")
+    fix: bool = option(
+        False, "audit the masks that are there, whoever made them, and replace what is wrong", key=False, again=True
+    )
+    workers: int = option(0, "processes; 0 = one per core", key=False)
+
+    def __post_init__(self):
+        words = self.mouth_labels.split(",")
+        if not all(w.strip().isdecimal() and int(w) <= HAT_LABEL for w in words):
+            raise StageError(
+                f"mouth labels are '{self.mouth_labels}'", next="Give numbers of 0 to 18: 11,12,13", exit=Exit.USAGE
+            )
+
+    @property
+    def mouth_label_set(self) -> frozenset[int]:
+        return frozenset(int(w) for w in self.mouth_labels.split(","))
+
+    @property
+    def head_label_set(self) -> frozenset[int]:
+        return HEAD_LABELS | {HAT_LABEL} if self.hat else HEAD_LABELS
+
+
+STAGE = Stage(
+    name="mask",
+    summary="Make alpha, neckhead and mouth masks, or audit and mend those that are there.",
+    reads=("dataset",),
+    writes="masks",
+    config=MaskConfig,
+)

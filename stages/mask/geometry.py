@@ -1,0 +1,99 @@
+"""Where the tracked head is in each image: its solid part, its lips and nose, and where the body should begin."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stages import rotations
+from stages.cameras import project
+from stages.formats import FrameRecord
+from stages.head_model import JAW, HeadModel
+
+SOLID = ("face", "ears", "scalp", "lips", "left_eyeball", "right_eyeball")  # regions that are head whatever else is
+SPACING = 0.004  # metres between the points by which the solid part is drawn
+CELL = 8  # pixels: side of the grid on which it is drawn
+# MediaPipe's numbers: the outer edge of the lips in order, tip and wings of the nose, in front of the two ears
+LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
+NOSE = (1, 4, 48, 278)
+EARS = (234, 454)
+
+
+@dataclass(frozen=True)
+class HeadView:
+    """One image's head, in its pixels (centres at +0.5)."""
+
+    solid: np.ndarray  # (P,2) points all over face and skull, without the jaw
+    lips: np.ndarray  # (20,2) outer contour
+    nose: np.ndarray  # (2,) its centre
+    pivot: np.ndarray  # (2,) between the ears: it hardly moves when the head turns
+    scale: float  # pixels per metre there
+
+    @property
+    def mouth(self) -> np.ndarray:
+        return self.lips.mean(0)
+
+    def solid_grid(self, size: int) -> np.ndarray:
+        """(size, size) bool, size in cells of CELL pixels: where the solid head is, without gaps."""
+        import cv2
+
+        grid = np.zeros((size, size), np.uint8)
+        cell = (self.solid / CELL).astype(int)
+        inside = (cell >= 0).all(1) & (cell < size).all(1)
+        grid[cell[inside, 1], cell[inside, 0]] = 1
+        return cv2.morphologyEx(grid, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)) > 0
+
+
+class HeadProjector:
+    """Head model parameters -> HeadView. Poses what it needs, not the whole mesh."""
+
+    def __init__(self, model: HeadModel):
+        self._model = model
+        self._marks = model.at_landmarks(np.array([*LIPS, *NOSE, *EARS]))
+        faces = model.faces[np.any([model.regions[name] for name in SOLID if name in model.regions], axis=0)]
+        still = model.weights[faces, JAW].max(1) < 0.5
+        self._corners, self._weights = _surface_points(model.v_template, faces[still], SPACING)
+        self._person: tuple[bytes, np.ndarray] = (b"", np.zeros(0))
+
+    def views(self, records: list[FrameRecord]) -> list[HeadView]:
+        """One HeadView a record; all records share their shape, as one video does."""
+        shape = records[0].shape
+        if self._person[0] != shape.tobytes():
+            neutral = self._model.identity(shape)
+            self._person = shape.tobytes(), (neutral[self._corners] * self._weights[..., None]).sum(1)
+        marks = self._marks.vertices(
+            shape,
+            expression=np.stack([r.expression for r in records]),
+            jaw_pose=np.stack([_axis_angle(r.jaw_rot6d) for r in records]),
+        )
+        return [self._view(m, r) for m, r in zip(marks, records, strict=True)]
+
+    def _view(self, marks: np.ndarray, r: FrameRecord) -> HeadView:
+        pivot = marks[-len(EARS) :].mean(0)
+        points = np.concatenate([marks, pivot[None], self._person[1]])
+        image = project(points, r.R, r.t, r.intrinsics).astype(np.float32)
+        lips, nose, _, pivot_image, solid = np.split(image, np.cumsum([len(LIPS), len(NOSE), len(EARS), 1]))
+        depth = float((r.R @ pivot + r.t)[2])
+        return HeadView(solid, lips, nose.mean(0), pivot_image[0], float(r.intrinsics[1, 1]) / depth)
+
+
+def _axis_angle(rot6d: np.ndarray) -> np.ndarray:
+    return rotations.axis_angle_from_matrix(rotations.matrix_from_rot6d(rot6d))
+
+
+def _surface_points(vertices: np.ndarray, faces: np.ndarray, spacing: float) -> tuple[np.ndarray, np.ndarray]:
+    """Points about `spacing` apart on triangles -> corners (P,3) vertex ids, weights (P,3) barycentric."""
+    edges = vertices[faces] - vertices[np.roll(faces, 1, 1)]
+    steps = np.ceil(np.linalg.norm(edges, axis=-1).max(1) / spacing).astype(int).clip(1)
+    corners, weights = [], []
+    for n in np.unique(steps):
+        i, j = np.mgrid[:n, :n]
+        i, j = i[i + j < n], j[i + j < n]
+        # centres of the upright sub-triangles of an n-fold division; n = 1 is the triangle's own centre
+        w = np.stack([i + 1 / 3, j + 1 / 3, n - i - j - 2 / 3], -1).astype(np.float32) / n
+        chosen = faces[steps == n]
+        corners.append(np.repeat(chosen, len(w), 0))
+        weights.append(np.tile(w, (len(chosen), 1)))
+    corners, weights = np.concatenate(corners), np.concatenate(weights)
+    points = (vertices[corners] * weights[..., None]).sum(1)
+    _, one_each = np.unique(np.floor(points / spacing).astype(int), axis=0, return_index=True)
+    return corners[one_each], weights[one_each]

@@ -1,0 +1,68 @@
+"""Alpha and edges: the 256 x 256 network's opinion, steadied over time and brought onto the edges of the image.
+
+The guided filter (He, Sun, Tang: "Guided Image Filtering", ECCV 2010; the fast form of 2015) takes its coefficients
+from a half-size image, which costs a quarter.
+"""
+
+import cv2
+import numpy as np
+
+from stages.layout import IMAGE_SIZE
+
+SMALL = IMAGE_SIZE // 2  # what the network sees
+RADIUS = 5  # pixels of the half-size image
+EDGE = 2e-4  # variance of brightness (0..1) from which a place counts as an edge
+STILL = 12.0  # difference of grey levels up to which a place stands still from one image to the next
+
+
+class Guide:
+    """An image to whose edges masks are brought: build once, apply to several."""
+
+    def __init__(self, image: np.ndarray):
+        """(512,512,3) uint8 RGB."""
+        self.small = cv2.resize(image, (SMALL, SMALL), interpolation=cv2.INTER_AREA)
+        self.grey = cv2.cvtColor(self.small, cv2.COLOR_RGB2GRAY)
+        self._full = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
+        self._half = self.grey.astype(np.float32) / 255
+        self._mean = _mean(self._half)
+        self._variance = _mean(self._half * self._half) - self._mean**2
+
+    def sharpen(self, mask: np.ndarray) -> np.ndarray:
+        """(256,256) float32 in 0..1 -> (512,512) float32, its edges where the image has some."""
+        mean = _mean(mask)
+        a = (_mean(self._half * mask) - self._mean * mean) / (self._variance + EDGE)
+        b = mean - a * self._mean
+        a, b = (cv2.resize(_mean(x), (IMAGE_SIZE, IMAGE_SIZE), interpolation=cv2.INTER_LINEAR) for x in (a, b))
+        return a * self._full + b
+
+
+def steadied(masks: list[np.ndarray], greys: list[np.ndarray], which: int) -> np.ndarray:
+    """Mask `which` (256,256) uint8, averaged with its neighbours where the image stands still -> float32 in 0..1.
+
+    Depends on the neighbours alone, not on where a chunk of work begins.
+    """
+    total = masks[which].astype(np.float32) * 2
+    weight = np.full(total.shape, 2, np.float32)
+    for i in range(len(masks)):
+        if i != which:
+            difference = cv2.blur(cv2.absdiff(greys[i], greys[which]), (5, 5)).astype(np.float32)
+            w = np.exp(-((difference / STILL) ** 2))
+            total += w * masks[i]
+            weight += w
+    return total / (weight * 255)
+
+
+def alpha_from(mask: np.ndarray, guide: Guide, solid: np.ndarray) -> np.ndarray:
+    """Steadied mask (256,256) -> alpha (512,512) uint8. `solid` (512,512) bool is opaque whatever the network says."""
+    fine = guide.sharpen(mask)
+    coarse = cv2.resize(mask, (IMAGE_SIZE, IMAGE_SIZE), interpolation=cv2.INTER_LINEAR)
+    # far from the edge the network is sure, and the image's texture has no say
+    band = np.clip(4 * coarse * (1 - coarse) * 3, 0, 1)
+    alpha = coarse + band * (fine - coarse)
+    alpha = np.clip((alpha - 0.1) / 0.8, 0, 1)
+    alpha[solid] = 1
+    return np.rint(alpha * 255).astype(np.uint8)
+
+
+def _mean(image: np.ndarray) -> np.ndarray:
+    return cv2.blur(image, (2 * RADIUS + 1, 2 * RADIUS + 1))
