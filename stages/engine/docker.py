@@ -1,25 +1,18 @@
-"""The docker engine: builds one image per stage and runs stages in them. Every call to Docker is in this module.
-
-A container gets the caller's uid, no network, a read-only root, no capabilities and no way to new privileges; it
-writes to the shared volume and to /tmp, and reads the inputs that the stage's options name.
-"""
+"""The docker engine: builds one image per stage and runs stages in them. Every call to Docker is in this module."""
 
 import contextlib
-import json
 import os
 import signal
 import sys
 import tomllib
 from collections.abc import Iterator
-from dataclasses import fields, replace
 from pathlib import Path
 
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
-from docker.types import DeviceRequest, Mount
 
 from stages.contract import ROOT, Stage
-from stages.engine import context, git, host, load, revision
+from stages.engine import container, context, git, host, load, revision
 from stages.engine.request import Request
 from stages.errors import Exit, StageError
 
@@ -170,82 +163,13 @@ def run(request: Request, environment: dict) -> int:
     connection = client()
     _join_running(connection, request)
     environment = {"engine": "docker", "image": built.id, **environment}
-    settings = container(connection, request, environment)
+    settings = container.settings(request, environment, connection.info())
     return _stream(connection.containers.create(built.id, **settings), request.subject.data.absolute())
-
-
-def container(connection: docker.DockerClient, request: Request, environment: dict) -> dict:
-    """How a stage's container is made: docker-py's arguments."""
-    mounts, config = _mounts(request)
-    cache = Path("/data") / request.cache("docker").relative_to(request.subject.data.absolute())
-    variables = request.variables(cache, Path("/assets"))
-    passed = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "TERM", "COLUMNS")
-    variables |= {name: os.environ[name] for name in passed if name in os.environ}
-    variables["AVATARMAKE_ENVIRONMENT"] = json.dumps(environment)
-    return {
-        "command": request.words(Path("/data"), config),
-        "mounts": mounts,
-        "environment": variables,
-        "labels": _identity(request),
-        "tty": sys.stdout.isatty() and sys.stderr.isatty(),
-        "device_requests": _gpus(connection, request.stage),
-        **confinement(connection),
-    }
-
-
-def confinement(connection: docker.DockerClient) -> dict:
-    """What every container is held to, as docker-py's arguments."""
-    limit = host.container_memory()
-    rootless = any("rootless" in option for option in connection.info().get("SecurityOptions") or [])
-    return {
-        # under a rootless daemon the container's root IS the caller
-        "user": "0:0" if rootless else f"{os.getuid()}:{os.getgid()}",
-        "network_mode": "none",
-        "read_only": True,
-        "tmpfs": {"/tmp": "rw,nosuid,nodev,noexec,mode=1777,size=1g"},
-        "shm_size": "1g",
-        "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges"],
-        "mem_limit": limit,
-        "memswap_limit": limit,
-        "pids_limit": 2048,
-        "stop_signal": "SIGINT",
-    }
-
-
-def _mounts(request: Request) -> tuple[list[Mount], object]:
-    """The shared volume, the assets and the inputs; and the config with the inputs where the container sees them."""
-    data = request.subject.data.absolute()
-    data.mkdir(parents=True, exist_ok=True)  # or the daemon would make it, as root
-    mounts = [Mount("/data", str(data), type="bind")]
-    if request.assets.is_dir():
-        mounts.append(Mount("/assets", str(request.assets), type="bind", read_only=True))
-    inside = {}
-    for f in fields(request.config):
-        path = getattr(request.config, f.name)
-        if f.metadata.get("input") and path is not None:
-            inside[f.name] = Path("/input") / f.name / path.name
-            mounts.append(Mount(str(inside[f.name]), str(path), type="bind", read_only=True))
-    return mounts, replace(request.config, **inside)
-
-
-def _gpus(connection: docker.DockerClient, stage: Stage) -> list[DeviceRequest]:
-    """All GPUs, for a stage that can use one, where both the driver and Docker's runtime for it are there."""
-    if stage.gpu == "none" or host.gpu() is None or "nvidia" not in connection.info().get("Runtimes", {}):
-        return []
-    return [DeviceRequest(count=-1, capabilities=[["gpu"]])]
-
-
-def _identity(request: Request) -> dict[str, str]:
-    """Labels by which a later call finds this container. Shards of one stage are different runs."""
-    words = {"stage": request.stage.name, "subject": request.subject.name, "data": request.subject.data.absolute()}
-    words["shard"] = getattr(request.config, "shard", None) or "all"
-    return {f"avatarmake.{name}": str(value) for name, value in words.items()}
 
 
 def _join_running(connection: docker.DockerClient, request: Request) -> None:
     """Clear what a killed run left: wait for its container if it still works (its result counts), then remove it."""
-    labels = [f"{name}={value}" for name, value in _identity(request).items()]
+    labels = [f"{name}={value}" for name, value in container.identity(request).items()]
     for left in connection.containers.list(all=True, filters={"label": labels}):
         with contextlib.suppress(NotFound):
             if left.status == "running":

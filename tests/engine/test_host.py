@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.engine import base, host, registry, request
-from stages.engine import docker as docker_engine
+from stages.engine import base, container, host, load, registry, request
 
 
 def write(path: Path, text: str) -> None:
@@ -57,46 +56,37 @@ def test_pip_s_settings_become_uv_s(monkeypatch):
     assert flags[:3] == ["--find-links=wheels", "--default-index=https://one", "--index=https://three"]
 
 
-class Daemon:
-    """As much of docker-py's client as a container's settings are made from."""
-
-    def __init__(self, *options: str, runtimes: tuple[str, ...] = ("runc",)):
-        self._info = {"SecurityOptions": list(options), "Runtimes": dict.fromkeys(runtimes)}
-
-    def info(self) -> dict:
-        return self._info
+def daemon(*options: str, runtimes: tuple[str, ...] = ("runc",)) -> dict:
+    """As much of what a daemon says of itself as a container's settings are made from."""
+    return {"SecurityOptions": list(options), "Runtimes": dict.fromkeys(runtimes)}
 
 
 def test_what_a_container_is_held_to(monkeypatch):
     monkeypatch.setattr("os.getuid", lambda: 1234)
     monkeypatch.setattr("os.getgid", lambda: 5678)
-    held = docker_engine.confinement(Daemon())
+    held = container.confinement(daemon())
     assert held["user"] == "1234:5678"
     assert held["network_mode"] == "none" and held["read_only"] and held["cap_drop"] == ["ALL"]
     assert held["security_opt"] == ["no-new-privileges"]
     assert 0 < held["mem_limit"] < host.memory_limit() and held["memswap_limit"] == held["mem_limit"]
-    assert docker_engine.confinement(Daemon("name=rootless"))["user"] == "0:0"
+    assert container.confinement(daemon("name=rootless"))["user"] == "0:0"
 
 
 def test_gpus_are_asked_for_only_where_they_are(monkeypatch):
-    from stages.engine import load
-
     monkeypatch.setattr(host, "gpu", lambda: "a GPU")
-    with_runtime = Daemon(runtimes=("runc", "nvidia"))
-    assert docker_engine._gpus(with_runtime, load("train"))
-    assert not docker_engine._gpus(with_runtime, load("convert"))
-    assert not docker_engine._gpus(Daemon(), load("train"))
+    with_runtime = daemon(runtimes=("runc", "nvidia"))
+    assert container.gpus(load("train"), with_runtime)
+    assert not container.gpus(load("convert"), with_runtime)
+    assert not container.gpus(load("train"), daemon())
     monkeypatch.setattr(host, "gpu", lambda: None)
-    assert not docker_engine._gpus(with_runtime, load("train"))
+    assert not container.gpus(load("train"), with_runtime)
 
 
 def test_inputs_are_mounted_read_only_and_renamed(tmp_path):
-    from stages.engine import load
-
     video = tmp_path / "elsewhere" / "my film.mp4"
     write(video, "film")
     asked = request.parse(load("frames"), ["roman", f"--data={tmp_path / 'data'}", f"--video={video}"])
-    settings = docker_engine.container(Daemon(), asked, {"engine": "docker"})
+    settings = container.settings(asked, {"engine": "docker"}, daemon())
     assert "--video=/input/video/my film.mp4" in settings["command"] and "--data=/data" in settings["command"]
     mounts = {m["Target"]: m for m in settings["mounts"]}
     assert mounts["/input/video/my film.mp4"]["ReadOnly"] and mounts["/input/video/my film.mp4"]["Source"] == str(video)

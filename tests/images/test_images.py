@@ -14,7 +14,7 @@ import pytest
 
 from stages import contract, engine
 from stages.contract import ROOT
-from stages.engine import context, docker, host
+from stages.engine import container, context, docker, host
 from stages.errors import Exit
 
 pytestmark = pytest.mark.skipif(docker.trouble() is not None, reason=f"no Docker: {docker.trouble()}")
@@ -35,7 +35,7 @@ def facts(client) -> dict[str, dict]:
 def look_inside(client, stage: str, **changed) -> dict:
     image = docker.image(stage)
     assert image is not None, f"not built: make image/{stage}"
-    settings = docker.confinement(client) | changed
+    settings = container.confinement(client.info()) | changed
     volumes = {str(ROOT / "tests" / "images"): {"bind": "/tests", "mode": "ro"}}
     words = ["python", "/tests/inside.py", stage]
     said = client.containers.run(image.id, entrypoint=words, volumes=volumes, remove=True, **settings)
