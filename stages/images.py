@@ -33,6 +33,16 @@ def read_mask(path: Path) -> np.ndarray:
     return np.asarray(image)
 
 
+def read_labels(path: Path) -> np.ndarray:
+    """-> (H,W) of a map of BiSeNet's classes 0..18; grey or indexed colours, as tools write them."""
+    image = _open(path)
+    labels = np.asarray(image) if image.mode in ("L", "P") else None
+    if labels is None or labels.max() >= len(LABELS):
+        what = f"its mode is {image.mode}" if labels is None else f"it holds a {labels.max()}"
+        raise StageError(f"is not a map of BiSeNet's classes: {what}, expected one channel of 0 to 18", path)
+    return labels
+
+
 def write_jpeg(path: Path, image: np.ndarray, quality: int = 95) -> None:
     """(H,W,3) or (H,W) -> baseline JPEG, colour at full resolution (4:4:4)."""
     with whole(path) as temporary:

@@ -1,0 +1,171 @@
+"""Runs the work over all images in processes, and keeps aside what the audit replaces."""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from stages import head_model
+from stages.contract import RECEIPT, SUMS, Job, main, receipt, whole
+from stages.errors import StageError
+from stages.mask import STAGE
+from stages.mask.audit import FAULTS
+from stages.mask.pictures import write_examples
+from stages.mask.source import PARTS, Plan
+from stages.mask.work import Done, Finding, mask_file, take_over, worker_processes
+
+CHUNK = 32  # images a process takes at a time
+REPLACED = "replaced"  # below masks/: files that an audit put aside
+OURS = {RECEIPT, SUMS, "audit.json"}
+
+
+def run(job: Job) -> dict:
+    old = job.subject.directory("masks")
+    before = receipt(old)
+    others = _made_by_others(old, before)
+    if others and not job.config.fix:
+        raise StageError(
+            "holds masks that this stage did not make",
+            old,
+            f"Keep what is good of them: make mask ID={job.subject.name} FIX=1. Or move the folder away",
+        )
+    _start_anew_if_other_mode(job)
+    plan = _plan(job)
+    for folder in ("alpha", "parsing"):
+        (job.out / folder).mkdir(exist_ok=True)
+    audited = old if job.config.fix and old.exists() else None
+    findings, areas = [], {"neckhead": [], "mouth": []}
+    for done in _runs(job, plan, audited):
+        findings += done.findings
+        areas["neckhead"] += done.neckhead
+        areas["mouth"] += done.mouth
+    findings += _put_aside(job.out, old, findings, plan.count, bool(audited))
+    report = _audit_report(findings, plan.count)
+    if audited:
+        write_examples(job.out, old, plan.dataset, findings)
+        for fault, count in report["faults"].items():
+            print(f"mask: {count} x {fault}: {FAULTS[fault]}")
+        print(f"mask: {report['kept']} files kept, {report['mended']} mended, {report['regenerated']} made anew")
+    with whole(job.out / "audit.json") as temporary:
+        temporary.write_text(json.dumps(report, indent=1))
+    (job.out / ".fix").unlink(missing_ok=True)
+    return {
+        "frames_in": plan.count,
+        "frames_out": plan.count,
+        "method": f"label maps for {len(plan.labels)} images" if plan.labels else "head model and silhouette",
+        **{f"{part}_area_median": float(np.median(a)) for part, a in areas.items()},
+        **report,
+        "made_by_others": report["kept"] + report["mended"] if others else 0,
+    }
+
+
+def _made_by_others(old: Path, before: dict | None) -> bool:
+    """Whether masks/ holds what another tool, or a hand, made."""
+    if before is not None:
+        return before["facts"].get("made_by_others", 0) > 0
+    return old.exists() and any(p.is_file() for p in old.rglob("*"))
+
+
+def _start_anew_if_other_mode(job: Job) -> None:
+    """An audit and a plain run do not go on from each other's unfinished work."""
+    mark = job.out / ".fix"
+    if job.resumed and mark.exists() != job.config.fix:
+        for path in job.out.iterdir():
+            if path.name != ".key":
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if job.config.fix:
+        mark.touch()
+
+
+def _plan(job: Job) -> Plan:
+    dataset = job.read("dataset")
+    index = json.loads((dataset / "index.json").read_text())
+    if head_model.load(index["head_model"]).digest != index["head_model_digest"]:
+        again = f"Run: make track convert ID={job.subject.name}"
+        raise StageError(f"was made with another version of head model '{index['head_model']}'", dataset, again)
+    return Plan(
+        dataset=dataset,
+        count=len(index["images"]),
+        head_model=index["head_model"],
+        labels=_label_maps(job.config.labels, index["images"]) if job.config.labels else {},
+        head_labels=job.config.head_label_set,
+        mouth_labels=job.config.mouth_label_set,
+    )
+
+
+def _label_maps(folder: Path, images: list[int]) -> dict[int, Path]:
+    """Image number -> label map. Raises StageError when the folder holds none.
+
+    More maps than the dataset has images were made of frames/, and go by its numbers. Images without a map get their
+    masks from the head model.
+    """
+    maps = {int(p.stem): p for p in sorted(Path(folder).iterdir()) if re.fullmatch(r"\d+\.png", p.name)}
+    numbers = images if len(maps) > len(images) or max(maps, default=0) > len(images) else range(1, len(images) + 1)
+    found = {i: maps[n] for i, n in enumerate(numbers, 1) if n in maps}
+    if not found:
+        raise StageError("holds no label map of an image of this dataset", folder, "Name them 00001.png, 00002.png ...")
+    if len(found) < len(images):
+        print(f"mask: {len(images) - len(found)} of {len(images)} images have no label map, the head model serves them")
+    return found
+
+
+def _runs(job: Job, plan: Plan, audited: Path | None) -> Iterator[Done]:
+    """The work on all images, in their order."""
+    chunks = [range(a, min(a + CHUNK, plan.count + 1)) for a in range(1, plan.count + 1, CHUNK)]
+    workers = min(job.config.workers or len(os.sched_getaffinity(0)), len(chunks))
+    with worker_processes(workers, plan, job.out, audited) as work:
+        yield from _told(job, work(chunks), plan.count)
+
+
+def _told(job: Job, results: Iterator[Done], count: int) -> Iterator[Done]:
+    """The same results, while progress counts their images."""
+
+    def images() -> Iterator[Done | None]:
+        for done in results:
+            yield done
+            yield from [None] * (len(done.numbers) - 1)
+
+    yield from (done for done in job.progress(images(), count, "mask") if done is not None)
+
+
+def _put_aside(out: Path, old: Path, findings: list[Finding], count: int, audited: bool) -> list[Finding]:
+    """Keep under replaced/ what was replaced, now or by an audit before. -> findings about stray files."""
+    for path in (old / REPLACED).rglob("*") if (old / REPLACED).is_dir() else ():
+        if path.is_file():
+            take_over(path, out / path.relative_to(old))
+    if not audited:
+        return []
+    expected = {mask_file(old, n, part) for n in range(1, count + 1) for part in PARTS}
+    stray = [
+        p
+        for p in sorted(old.rglob("*"))
+        if p.is_file() and p not in expected and p.name not in OURS
+        and p.relative_to(old).parts[0] not in (REPLACED, "audit")
+    ]  # fmt: skip
+    wrong = {mask_file(old, f.number, f.part) for f in findings if f.fault != "missing"}
+    for path in [*sorted(wrong), *stray]:
+        take_over(path, out / REPLACED / path.relative_to(old))
+    return [Finding(0, str(p.relative_to(old)), "stray", False) for p in stray]
+
+
+def _audit_report(findings: list[Finding], count: int) -> dict:
+    """audit.json: files there should be, faults found, and what became of them."""
+    faults = {name: sum(f.fault == name for f in findings) for name in FAULTS}
+    touched = {(f.number, f.part): f.mended for f in findings if f.fault != "stray"}
+    mended = sum(touched.values())
+    files = len(PARTS) * count
+    return {
+        "files": files,
+        "faults": {name: n for name, n in faults.items() if n},
+        "kept": files - len(touched),
+        "mended": mended,
+        "regenerated": len(touched) - mended,
+    }
+
+
+if __name__ == "__main__":
+    main(STAGE, run)

@@ -1,0 +1,128 @@
+"""What can be wrong with a mask file, whoever wrote it: its form, and whether it lies where it should."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from stages.images import LABEL, resize, resize_labels
+from stages.layout import IMAGE_SIZE
+from stages.mask.geometry import HeadView
+from stages.mask.parsing import COLLAR, solid_mask
+
+FAULTS = {
+    "missing": "there is no such file",
+    "stray": "a file that belongs to no image of the dataset",
+    "unreadable": "cannot be decoded",
+    "wrong_mode": "not one channel of 8 bits",
+    "wrong_size": f"not {IMAGE_SIZE} x {IMAGE_SIZE}",
+    "zero_one": "values 0 and 1, which vanish when divided by 255",
+    "not_binary": "values between 0 and 255",
+    "mouth_empty": "no pixel of mouth, as label 11 alone gives on closed lips",
+    "mouth_on_nose": "the mouth mask lies on the nose: CelebAMask-HQ's label table instead of BiSeNet's",
+    "mouth_elsewhere": "the mouth mask is not on the mouth",
+    "neckhead_cloth": "neckhead contains the clothes",
+    "neckhead_incomplete": "neckhead lacks part of the face",
+    "alpha_misses_face": "alpha is transparent on the face",
+}
+COVERED = 0.8  # of the solid head that neckhead and alpha must cover
+CLOTH = 0.03  # of neckhead that may be labelled cloth
+CHEST = (0.05, 0.12)  # metres below the collar line: nothing but clothes hangs there in the middle,
+CHEST_WIDTH = 0.05  # metres to either side
+MANY_LIPS = 5  # a mouth mask of more than so many times the lips' area is no mouth
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """`faults` are names of FAULTS. `mask` is the file's content brought into form, or None where it is no use."""
+
+    faults: tuple[str, ...]
+    mask: np.ndarray | None
+
+
+def inspect(path: Path, part: str, view: HeadView, labels: np.ndarray | None = None) -> Opinion:
+    """Look at one file. `labels` (512,512), if there are any, know better than the head model."""
+    if not path.exists():
+        return Opinion(("missing",), None)
+    array, faults = _read(path)
+    if array is None:
+        return Opinion(tuple(faults), None)
+    mask = _in_form(array, part, faults)
+    wrong = {"alpha": _alpha_faults, "neckhead": _neckhead_faults, "mouth": _mouth_faults}[part](mask, view, labels)
+    return Opinion((*faults, *wrong), None if wrong else mask)
+
+
+def as_it_looks(path: Path, part: str) -> np.ndarray | None:
+    """The file's mask in form (512,512), right or wrong, for pictures; None where there is nothing to see."""
+    array = _read(path)[0] if path.exists() else None
+    return None if array is None else _in_form(array, part, [])
+
+
+def _read(path: Path) -> tuple[np.ndarray | None, list[str]]:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            image.load()
+            if image.mode == "L":
+                return np.asarray(image), []
+            if image.mode == "P" and np.asarray(image).max() <= 1:
+                return np.asarray(image), ["wrong_mode"]
+            return np.asarray(image.convert("RGB").convert("L")), ["wrong_mode"]
+    except (OSError, ValueError, SyntaxError):
+        return None, ["unreadable"]
+
+
+def _in_form(array: np.ndarray, part: str, faults: list[str]) -> np.ndarray:
+    """Bring a readable mask into form, noting what was wrong with it. Its outline stays as it was drawn."""
+    if array.max() == 1:
+        faults.append("zero_one")
+        array = array * np.uint8(255)
+    if array.shape != (IMAGE_SIZE, IMAGE_SIZE):
+        faults.append("wrong_size")
+        array = (resize if part == "alpha" else resize_labels)(array, (IMAGE_SIZE, IMAGE_SIZE))
+    if part != "alpha" and not np.isin(array[::4, ::4], (0, 255)).all():
+        faults.append("not_binary")
+        array = np.where(array > 127, np.uint8(255), np.uint8(0))
+    return array
+
+
+def _alpha_faults(mask: np.ndarray, view: HeadView, labels: np.ndarray | None) -> list[str]:
+    solid = solid_mask(view)
+    return ["alpha_misses_face"] if solid.any() and mask[solid].mean() < COVERED * 255 else []
+
+
+def _neckhead_faults(mask: np.ndarray, view: HeadView, labels: np.ndarray | None) -> list[str]:
+    faults = []
+    solid = solid_mask(view) if labels is None else (labels >= LABEL["skin"]) & (labels <= LABEL["lower_lip"])
+    if solid.any() and mask[solid].mean() < COVERED * 255:
+        faults.append("neckhead_incomplete")
+    if labels is not None:
+        cloth = np.count_nonzero(mask[labels == LABEL["cloth"]]) > CLOTH * max(np.count_nonzero(mask), 1)
+    else:
+        top, bottom = view.pivot[1] + (COLLAR + np.array(CHEST)) * view.scale
+        left, right = view.pivot[0] + np.array((-CHEST_WIDTH, CHEST_WIDTH)) * view.scale
+        chest = mask[slice(*_inside(top, bottom)), slice(*_inside(left, right))]
+        cloth = chest.shape[0] >= 8 and chest.shape[1] >= 8 and chest.mean() > 127
+    return [*faults, "neckhead_cloth"] if cloth else faults
+
+
+def _mouth_faults(mask: np.ndarray, view: HeadView, labels: np.ndarray | None) -> list[str]:
+    moments = cv2.moments(mask, binaryImage=True)
+    if not moments["m00"]:
+        return ["mouth_empty"]
+    if labels is not None:
+        on_nose = np.count_nonzero(mask[labels == LABEL["nose"]])
+        return ["mouth_on_nose"] if on_nose > 0.5 * moments["m00"] else []
+    centre = np.array([moments["m10"], moments["m01"]]) / moments["m00"] + 0.5
+    off = np.linalg.norm(centre - view.mouth)
+    if np.linalg.norm(centre - view.nose) < off:
+        return ["mouth_on_nose"]
+    width = np.linalg.norm(view.lips[10] - view.lips[0])
+    many = MANY_LIPS * max(cv2.contourArea(view.lips), width * width / 8)
+    return ["mouth_elsewhere"] if off > width or moments["m00"] > many else []
+
+
+def _inside(low: float, high: float) -> tuple[int, int]:
+    return tuple(int(round(min(max(v, 0), IMAGE_SIZE))) for v in (low, high))

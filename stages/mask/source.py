@@ -1,0 +1,107 @@
+"""Makes the masks of an image: what one worker process needs, each part opened when it is first wanted."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from stages import formats, head_model
+from stages.detection import SelfieSegmenter
+from stages.images import read_labels, read_rgb, resize_labels
+from stages.layout import IMAGE_SIZE, checkpoint_file, dataset_image
+from stages.mask.geometry import HeadProjector, HeadView
+from stages.mask.matting import Guide, alpha_from, steadied
+from stages.mask.parsing import Colours, mouth_mask, neckhead_mask, solid_mask
+
+PARTS = ("alpha", "neckhead", "mouth")
+COLOUR_SAMPLES = 24  # images from which a video's colours are learnt
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to make, small enough to hand to processes."""
+
+    dataset: Path
+    count: int  # images, numbered from 1
+    head_model: str
+    labels: dict[int, Path] = field(default_factory=dict)  # image number -> label map
+    head_labels: frozenset[int] = frozenset()
+    mouth_labels: frozenset[int] = frozenset()
+
+
+class MaskSource:
+    """Masks of the images of a dataset. Every result depends on the video alone, not on what was asked before."""
+
+    def __init__(self, plan: Plan):
+        cv2.setNumThreads(1)  # the processes share the cores
+        self.plan = plan
+        self._silhouettes: dict[int, tuple[Guide, np.ndarray]] = {}
+        self._segmenter: SelfieSegmenter | None = None
+
+    def close(self) -> None:
+        if self._segmenter is not None:
+            self._segmenter.close()
+
+    def make(self, number: int, view: HeadView, parts: frozenset[str] = frozenset(PARTS)) -> dict[str, np.ndarray]:
+        """The parts asked for, each (512,512) uint8."""
+        made = {}
+        labels = self.labels(number)
+        if "mouth" in parts:
+            made["mouth"] = mouth_mask(view) if labels is None else _of_labels(labels, self.plan.mouth_labels)
+        if "neckhead" in parts and labels is not None:
+            made["neckhead"] = _of_labels(labels, self.plan.head_labels)
+        if "alpha" in parts or ("neckhead" in parts and labels is None):
+            solid = solid_mask(view)
+            alpha, guide = self._alpha(number, solid), self._silhouette(number)[0]
+            made["alpha"] = alpha
+            if labels is None:
+                made["neckhead"] = neckhead_mask(alpha, guide, view, self._colours, solid)
+        return {part: made[part] for part in PARTS if part in parts}
+
+    def labels(self, number: int) -> np.ndarray | None:
+        """The label map given for an image, at its size; None where there is none. StageError when it is not one."""
+        path = self.plan.labels.get(number)
+        return None if path is None else resize_labels(read_labels(path), (IMAGE_SIZE, IMAGE_SIZE))
+
+    def views(self, numbers: list[int]) -> list[HeadView]:
+        records = [formats.read_frame(checkpoint_file(self.plan.dataset, n - 1)) for n in numbers]
+        return self._projector.views(records)
+
+    @cached_property
+    def _projector(self) -> HeadProjector:
+        return HeadProjector(head_model.load(self.plan.head_model))
+
+    @cached_property
+    def _colours(self) -> Colours:
+        numbers = np.unique(np.linspace(1, self.plan.count, COLOUR_SAMPLES).round().astype(int)).tolist()
+        views = self.views(numbers)
+        seen = [self._look(number) for number in numbers]
+        return Colours.learn([(g.small, m / np.float32(255), v) for (g, m), v in zip(seen, views, strict=True)])
+
+    def _alpha(self, number: int, solid: np.ndarray) -> np.ndarray:
+        around = [n for n in (number - 1, number, number + 1) if 1 <= n <= self.plan.count]
+        guides, masks = zip(*(self._silhouette(n) for n in around), strict=True)
+        steady = steadied(list(masks), [g.grey for g in guides], around.index(number))
+        return alpha_from(steady, self._silhouette(number)[0], solid)
+
+    def _silhouette(self, number: int) -> tuple[Guide, np.ndarray]:
+        """An image as a guide, and the network's mask of it; the last few are kept, because neighbours ask again."""
+        if number not in self._silhouettes:
+            while len(self._silhouettes) >= 4:
+                del self._silhouettes[next(iter(self._silhouettes))]
+            self._silhouettes[number] = self._look(number)
+        return self._silhouettes[number]
+
+    def _look(self, number: int) -> tuple[Guide, np.ndarray]:
+        if self._segmenter is None:
+            self._segmenter = SelfieSegmenter()
+        guide = Guide(read_rgb(dataset_image(self.plan.dataset, number)))
+        return guide, self._segmenter.alpha(guide.small)
+
+
+def _of_labels(labels: np.ndarray, wanted: frozenset[int]) -> np.ndarray:
+    table = np.zeros(256, np.uint8)
+    table[sorted(wanted)] = 255
+    return table[labels]

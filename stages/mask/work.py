@@ -1,0 +1,131 @@
+"""The work on one run of images, as a process does it: make what is missing, or audit and mend what is there."""
+
+import contextlib
+import multiprocessing
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from stages.images import read_mask, write_jpeg, write_png
+from stages.layout import alpha_mask, parsing_mask
+from stages.mask import audit
+from stages.mask.source import PARTS, MaskSource, Plan
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fault of one file of the masks that were there. `mended`: its outline was kept, its form set right."""
+
+    number: int
+    part: str
+    fault: str
+    mended: bool
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a run of images came to. Areas are in pixels."""
+
+    numbers: range
+    neckhead: list[int]
+    mouth: list[int]
+    findings: list[Finding]
+
+
+def mask_file(root: Path, number: int, part: str) -> Path:
+    return alpha_mask(root, number) if part == "alpha" else parsing_mask(root, number, part)
+
+
+class Worker:
+    """`old` is the directory to audit, or None to make all masks anew. Files that are in `out` already stay."""
+
+    def __init__(self, plan: Plan, out: Path, old: Path | None):
+        self._source = MaskSource(plan)
+        self._out, self._old = out, old
+
+    def close(self) -> None:
+        self._source.close()
+
+    def work(self, numbers: range) -> Done:
+        done = Done(numbers, [], [], [])
+        absent = {n: [p for p in PARTS if not mask_file(self._out, n, p).exists()] for n in numbers}
+        if self._old is not None or any(absent.values()):
+            for number, view in zip(numbers, self._source.views(list(numbers)), strict=True):
+                if self._old is not None:
+                    self._audit(number, view, absent[number], done.findings)
+                if absent[number]:
+                    self._write(number, self._source.make(number, view, frozenset(absent[number])))
+        for number in numbers:
+            for part, areas in (("neckhead", done.neckhead), ("mouth", done.mouth)):
+                areas.append(int(np.count_nonzero(read_mask(mask_file(self._out, number, part)))))
+        return done
+
+    def _audit(self, number: int, view, absent: list[str], findings: list[Finding]) -> None:
+        """Judge the three files of an image; take over what is good or can be mended from `absent` into `out`."""
+        labels = self._source.labels(number)
+        for part in PARTS:
+            path = mask_file(self._old, number, part)
+            opinion = audit.inspect(path, part, view, labels)
+            mended = opinion.mask is not None
+            findings.extend(Finding(number, part, fault, mended) for fault in opinion.faults)
+            if part not in absent or not mended:
+                continue
+            if opinion.faults:
+                self._write(number, {part: opinion.mask})
+            else:
+                take_over(path, mask_file(self._out, number, part))
+            absent.remove(part)
+
+    def _write(self, number: int, masks: dict[str, np.ndarray]) -> None:
+        for part, mask in masks.items():
+            (write_jpeg if part == "alpha" else write_png)(mask_file(self._out, number, part), mask)
+
+
+def take_over(old: Path, new: Path) -> None:
+    """The same file under another name: a hard link where the volume knows them."""
+    new.parent.mkdir(parents=True, exist_ok=True)
+    if new.exists():
+        return
+    try:
+        os.link(old, new)
+    except OSError:
+        shutil.copy2(old, new)
+
+
+# --- processes; not in __main__, whose functions a spawned process cannot find ---------------------------------------
+
+
+@contextlib.contextmanager
+def worker_processes(
+    count: int, plan: Plan, out: Path, old: Path | None
+) -> Iterator[Callable[[Iterable[range]], Iterator[Done]]]:
+    """Yields a map over runs of images, in their order: in `count` processes, or right here when that is 1."""
+    if count == 1:
+        worker = Worker(plan, out, old)
+        with contextlib.closing(worker):
+            yield lambda runs: map(worker.work, runs)
+        return
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # they share the cores
+    with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _begin, (plan, out, old)) as pool:
+        try:
+            yield lambda runs: pool.map(_work, runs)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+_worker: Worker
+
+
+def _begin(plan: Plan, out: Path, old: Path | None) -> None:
+    global _worker
+    _worker = Worker(plan, out, old)
+
+
+def _work(numbers: range) -> Done:
+    return _worker.work(numbers)
