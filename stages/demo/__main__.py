@@ -21,7 +21,7 @@ def run(job: Job) -> dict:
     model = head_model.load("open")
     act = script.perform(n, fps, size, job.config.seed)
     who = scene.subject(model, job.config.seed)
-    behind = scene.ground(scene.OVER * size)
+    behind = scene.ground(size)
     marks = np.zeros((n, 478, 2), np.float32)
 
     def film():

@@ -3,6 +3,9 @@
 import numpy as np
 
 from stages.head_model import inner
+from stages.head_model import landmark_names as names
+
+LID_TINT, LASH, WALL = np.array([0.98, 0.94, 0.93]), np.array([52.0, 36, 31]), np.array([118.0, 72, 66])
 
 
 def shrunk(a: np.ndarray) -> np.ndarray:
@@ -65,29 +68,61 @@ def strands(rng: np.random.Generator, size: int) -> np.ndarray:
     return total
 
 
-def lids(out: np.ndarray, left: np.ndarray, right: np.ndarray, face: np.ndarray) -> None:
-    """Skin on the upper lids, which the portrait's open eyes hide, and lashes along their rims. In place."""
+def lids(out: np.ndarray, uv: np.ndarray, skin: np.ndarray) -> None:
+    """Skin on the lids instead of the open eyes that the portrait shows there, and lashes along the rims. In place.
+
+    uv (V,2): texture coordinates of the landmarks; skin (T,T): the face's texels.
+    """
     size = len(out)
-    for move in (left, right):
-        down = np.where(face, -move[..., 1], 0)
-        rim = down.max()
-        share = down / rim
-        skin = smooth(share, 0.12, 0.3)
-        near = (share > 0.02) & (share < 0.12)
-        columns = np.flatnonzero(skin.any(0))
-        window = slice(max(columns[0] - 8, 0), columns[-1] + 8)
-        colour = out[:, window][near[:, window]].mean(0) * [0.97, 0.93, 0.92]
-        lash = smooth(share, 0.82, 0.97)
-        rows = np.mgrid[:size, :size][0]
-        made = colour * (1 - 0.06 * np.cos(rows / 5.0)[..., None] * 0.5)
-        made = made * (1 - lash[..., None]) + lash[..., None] * np.array([48, 34, 30])
-        out[:] = skin[..., None] * made + (1 - skin[..., None]) * out
+    y, x = (np.mgrid[:size, :size] + 0.5) / size
+    strips, drawn, walls = np.zeros((size, size)), [], []
+    for eye in (names.LEFT_EYE, names.RIGHT_EYE):
+        middle, reach = uv[eye.ring].mean(0), 0.06
+        box = tuple(slice(int((m - reach) * size), int((m + reach) * size)) for m in middle[::-1])
+        at = np.stack([x[box], y[box]], -1)
+        rim, ring = inside(at, uv[eye.rim]), inside(at, uv[eye.ring])
+        strip = skin[box] & ring & ~rim
+        for upper in (True, False):
+            here, far = (uv[list(line)] for line in ((eye.upper, eye.upper_ring) if upper else (eye.lower, eye.lower_ring)))
+            other = uv[list(eye.lower if upper else eye.upper)]
+            near, out_there = distance(at, here), distance(at, far)
+            part = strip & (near <= distance(at, other))
+            share = out_there / np.maximum(near + out_there, 1e-9)  # 1 at the rim, 0 at the ring
+            strips[box] = np.maximum(strips[box], part * smooth(share, 0.1, 0.35))
+            drawn.append((box, part, share, upper))
+        walls.append((box, skin[box] & rim))
+    fill = spread(out, skin * (strips < 0.02) * 1.0)
+    out[:] = strips[..., None] * fill * LID_TINT + (1 - strips[..., None]) * out
+    for box, part, share, upper in drawn:
+        lash = part * smooth(share, *((0.84, 0.96) if upper else (0.93, 1.0))) * (0.92 if upper else 0.55)
+        out[box] = lash[..., None] * LASH + (1 - lash[..., None]) * out[box]
+    for box, wall in walls:
+        out[box][wall] = WALL
+
+
+def inside(at: np.ndarray, polygon: np.ndarray) -> np.ndarray:
+    """Whether the points at (...,2) lie in the polygon (n,2): even-odd rule."""
+    odd = np.zeros(at.shape[:-1], bool)
+    for (x0, y0), (x1, y1) in zip(polygon, np.roll(polygon, -1, 0), strict=True):
+        crosses = (at[..., 1] < y0) != (at[..., 1] < y1)
+        odd ^= crosses & (at[..., 0] < x0 + (at[..., 1] - y0) * (x1 - x0) / np.where(y1 == y0, 1, y1 - y0))
+    return odd
+
+
+def distance(at: np.ndarray, line: np.ndarray) -> np.ndarray:
+    """Distance of the points at (...,2) from the polyline (n,2)."""
+    best = np.full(at.shape[:-1], np.inf)
+    for a, b in zip(line[:-1], line[1:], strict=True):
+        d = b - a
+        t = np.clip(((at - a) @ d) / max(d @ d, 1e-12), 0, 1)
+        best = np.minimum(best, np.linalg.norm(at - a - t[..., None] * d, axis=-1))
+    return best
 
 
 def chin_shadow(out: np.ndarray, p: np.ndarray, where: np.ndarray) -> None:
-    """The neck is darker below the jaw. p (T,T,3): the neutral head under each texel. In place."""
-    below = smooth(p[..., 1], -0.175, -0.110) * smooth(p[..., 2], -0.16, -0.06)
-    out[where] *= (1 - 0.38 * below[..., None] * [0.9, 1, 1.05])[where]
+    """The neck is darker below the jaw. p (T,T,3): the neutral head under each texel; where (T,T) 0...1. In place."""
+    below = smooth(p[..., 1], -0.075, -0.105) * (0.35 + 0.65 * smooth(p[..., 1], -0.175, -0.115))
+    out *= 1 - 0.36 * (where * below * smooth(p[..., 2], -0.16, -0.06))[..., None] * [0.9, 1, 1.05]
 
 
 def smooth(x: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -5,10 +5,11 @@ import numpy as np
 
 
 @numba.njit(cache=True, fastmath=False)
-def rasterise(points: np.ndarray, depth: np.ndarray, faces: np.ndarray, width: int, height: int):
-    """points (V,2) px (pixel centres at +0.5), depth (V,) > 0, faces (F,3).
+def rasterise(points, depth, faces, width, height, both_sides=True):
+    """points (V,2) px (y down, pixel centres at +0.5), depth (V,) > 0, faces (F,3).
 
-    -> face (H,W) int32, -1 where nothing is; barycentric (H,W,3) float32, perspective-correct. Both sides are drawn.
+    -> face (H,W) int32, -1 where nothing is; barycentric (H,W,3) float32, perspective-correct. Without `both_sides`
+    only faces that turn their outside to the camera are drawn.
     """
     face = np.full((height, width), -1, np.int32)
     barycentric = np.zeros((height, width, 3), np.float32)
@@ -17,7 +18,9 @@ def rasterise(points: np.ndarray, depth: np.ndarray, faces: np.ndarray, width: i
         a, b, c = faces[f]
         ax, ay, bx, by, cx, cy = points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1]
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-        if abs(area) < 1e-12 or depth[a] <= 0 or depth[b] <= 0 or depth[c] <= 0:
+        if abs(area) < 1e-12 or (area > 0 and not both_sides):
+            continue
+        if depth[a] <= 0 or depth[b] <= 0 or depth[c] <= 0:
             continue
         x0, x1 = max(0, int(np.floor(min(ax, bx, cx) - 0.5))), min(width, int(np.ceil(max(ax, bx, cx) + 0.5)))
         y0, y1 = max(0, int(np.floor(min(ay, by, cy) - 0.5))), min(height, int(np.ceil(max(ay, by, cy) + 0.5)))
@@ -40,26 +43,41 @@ def rasterise(points: np.ndarray, depth: np.ndarray, faces: np.ndarray, width: i
     return face, barycentric
 
 
-@numba.njit(cache=True)
-def shade(face, barycentric, uv, light, texture, background):
-    """Colour each pixel: texture (T,T,3) float32 sampled bilinearly, times light (F,3 corners); -> (H,W,3) float32."""
-    height, width = face.shape
-    size = texture.shape[0]
-    out = background.copy()
+@numba.njit(cache=True, error_model="numpy")
+def shade(face, barycentric, uv, light, texture, background, over):
+    """Colours of the picture, `over` x `over` samples averaged to a pixel -> (H / over, W / over, 3) uint8.
+
+    Each sample takes texture (T,T,3) at uv (F,3,2), bilinearly, times light (F,3), both given at the faces' corners;
+    where no face is, background (H / over, W / over, 3). All float32, colours 0...255.
+    """
+    height, width = background.shape[:2]
+    half, one, size = np.float32(0.5), np.float32(1), np.float32(texture.shape[0])
+    most, share = np.float32(size - 1.001), np.float32(1 / (over * over))
+    out = np.empty((height, width, 3), np.uint8)
     for y in range(height):
         for x in range(width):
-            f = face[y, x]
-            if f < 0:
-                continue
-            p, q, r = barycentric[y, x]
-            u = (p * uv[f, 0, 0] + q * uv[f, 1, 0] + r * uv[f, 2, 0]) * size - 0.5
-            v = (p * uv[f, 0, 1] + q * uv[f, 1, 1] + r * uv[f, 2, 1]) * size - 0.5
-            shine = p * light[f, 0] + q * light[f, 1] + r * light[f, 2]
-            u, v = min(max(u, 0.0), size - 1.001), min(max(v, 0.0), size - 1.001)
-            i, j = int(v), int(u)
-            s, t = v - i, u - j
-            for k in range(3):
-                top = texture[i, j, k] * (1 - t) + texture[i, j + 1, k] * t
-                low = texture[i + 1, j, k] * (1 - t) + texture[i + 1, j + 1, k] * t
-                out[y, x, k] = (top * (1 - s) + low * s) * shine
+            red, green, blue = half, half, half
+            for sub in range(over * over):
+                i, j = y * over + sub // over, x * over + sub % over
+                f = face[i, j]
+                if f < 0:
+                    red += background[y, x, 0] * share
+                    green += background[y, x, 1] * share
+                    blue += background[y, x, 2] * share
+                    continue
+                p, q, r = barycentric[i, j, 0], barycentric[i, j, 1], barycentric[i, j, 2]
+                shine = share * (p * light[f, 0] + q * light[f, 1] + r * light[f, 2])
+                u = (p * uv[f, 0, 0] + q * uv[f, 1, 0] + r * uv[f, 2, 0]) * size - half
+                v = (p * uv[f, 0, 1] + q * uv[f, 1, 1] + r * uv[f, 2, 1]) * size - half
+                u, v = min(max(u, np.float32(0)), most), min(max(v, np.float32(0)), most)
+                m, n = np.uint32(v), np.uint32(u)
+                s, t = v - np.float32(m), u - np.float32(n)
+                a, b, c, d = (one - s) * (one - t), (one - s) * t, s * (one - t), s * t
+                m1, n1 = m + np.uint32(1), n + np.uint32(1)
+                red += shine * (a * texture[m, n, 0] + b * texture[m, n1, 0] + c * texture[m1, n, 0] + d * texture[m1, n1, 0])
+                green += shine * (a * texture[m, n, 1] + b * texture[m, n1, 1] + c * texture[m1, n, 1] + d * texture[m1, n1, 1])
+                blue += shine * (a * texture[m, n, 2] + b * texture[m, n1, 2] + c * texture[m1, n, 2] + d * texture[m1, n1, 2])
+            out[y, x, 0] = np.uint8(min(red, np.float32(255)))
+            out[y, x, 1] = np.uint8(min(green, np.float32(255)))
+            out[y, x, 2] = np.uint8(min(blue, np.float32(255)))
     return out

@@ -52,16 +52,14 @@ def ground(size: int) -> np.ndarray:
 
 
 def render(who: Subject, points: np.ndarray, act: Performance, k: int, size: int, behind: np.ndarray) -> np.ndarray:
-    """points (V,3) of the bare head, behind = ground(OVER * size) -> (size,size,3) uint8."""
+    """points (V,3) of the bare head, behind = ground(size) -> (size,size,3) uint8."""
     v = points + who.shell
     camera = v @ act.r[k].T + act.t[k]
     pixel = cameras.project(v, act.r[k], act.t[k], act.intrinsics) * OVER
-    face, barycentric = rasterise(pixel, camera[:, 2].copy(), who.model.faces, OVER * size, OVER * size)
+    face, barycentric = rasterise(pixel, camera[:, 2].copy(), who.model.faces, OVER * size, OVER * size, False)
     lit = np.clip(normals(v, who.model.faces) @ act.r[k].T @ LIGHT, 0, 1)
     light = (AMBIENT + DIFFUSE * lit).astype(np.float32)[who.model.faces]
-    image = shade(face, barycentric, who.uv, light, who.texture, behind)
-    image = image.reshape(size, OVER, size, OVER, 3).mean((1, 3))
-    return np.clip(image + 0.5, 0, 255).astype(np.uint8)
+    return shade(face, barycentric, who.uv, light, who.texture, behind, OVER)
 
 
 def landmarks(who: Subject, points: np.ndarray, act: Performance, k: int) -> np.ndarray:

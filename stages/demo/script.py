@@ -80,17 +80,17 @@ def perform(n: int, fps: int, size: int, seed: int) -> Performance:
 
 
 def blinks(n: int, fps: int, rng: np.random.Generator, gaze_down: np.ndarray) -> np.ndarray:
-    """(N,2) left, right: a blink every 2 to 3 s, closing in 0.12 s and opening in 0.2; lids follow the gaze a little."""
+    """(N,2) left, right: a blink every 2 to 3 s, closing in 0.1 s and opening in 0.18; lids follow the gaze a little."""
     time = np.arange(n) / fps
     out = np.repeat(np.clip(0.05 + 0.8 * gaze_down, 0, 0.2)[:, None], 2, 1)
     at, which = 0.7, 0
-    while at < time[-1] + 0.5 if n else False:
-        shape = np.interp(time - at, [-0.12, -0.03, 0.03, 0.20], [0, 1, 1, 0])
+    while at < n / fps + 0.5:
+        shape = np.interp(time - at, [-0.14, -0.04, 0.04, 0.22], [0, 1, 1, 0])
         shape = shape * shape * (3 - 2 * shape)
         lids = np.array([1.0, 1.0])
-        if which % 4 == 3:  # now and then a wink that is not quite one
-            lids[rng.integers(2)] = 0.45
+        if which % 4 == 3:  # now and then one eye closes less
+            lids[rng.integers(2)] = 0.6
         out = np.maximum(out, shape[:, None] * lids)
-        at += rng.uniform(1.4, 2.4)
+        at += rng.uniform(1.3, 2.3)
         which += 1
     return out

@@ -58,12 +58,20 @@ def texture(model: HeadModel, fit: Fit, amount: np.ndarray, shell: np.ndarray, s
         spread = paint.spread(colour, known)
         made = spread * (1 + grain[..., None])
         out[part] = (known[..., None] * colour + (1 - known[..., None]) * made)[part]
-    paint.chin_shadow(out, at.of(model.v_template), region["neck"] | (region["face"] & (seen < 0.1)))
-    paint.lids(out, at.of(model.eyeliddirs[0]), at.of(model.eyeliddirs[1]), region["face"])
+    paint.chin_shadow(out, at.of(model.v_template), (region["neck"] | region["face"]) * (1 - seen))
+    paint.lids(out, landmark_uv(model), region["face"])
     paint.cloth(out, region["shoulders"], rng)
     paint.eyes(out)
     paint.mouth(out, region["mouth"])
     return paint.bled(out, at.face >= 0).astype(np.float32)
+
+
+def landmark_uv(model: HeadModel) -> np.ndarray:
+    """(468,2) where on the atlas the face's landmarks lie."""
+    skin = model.regions["face"] | model.regions["lips"]
+    uv = np.zeros((len(model.v_template), 2))
+    uv[model.faces[skin].ravel()] = model.uv[skin].reshape(-1, 2)
+    return uv[:468]
 
 
 def projected(
@@ -86,7 +94,8 @@ def projected(
     toward = -at.of(normals(v, model.faces) @ fit.r.T)[..., 2]
     colour = bilinear(picture, xy)
     # the subject is warmer than the ground behind and the helmet's ring: red well above blue
-    warm = np.clip((colour[..., 0] - colour[..., 2] - np.where(hairy > 0.05, 34, 14)) / 14, 0, 1)
+    least = np.where(hairy > 0.05, 34, np.where(toward < 0.55, 14, -100))  # but skin may shine
+    warm = np.clip((colour[..., 0] - colour[..., 2] - least) / 14, 0, 1)
     seen = np.clip((toward - 0.2) / 0.35, 0, 1) * ~hidden * warm * (at.face >= 0)
     return colour, seen
 
