@@ -9,7 +9,9 @@ from stages.layout import Subject
 
 @dataclass(frozen=True)
 class ReportConfig:
-    truth: Path | None = option(None, "truth.npz to compare the tracking with; the demo subject has its own", input=True)
+    truth: Path | None = option(
+        None, "truth.npz to compare the tracking with; the demo subject has its own", input=True
+    )
 
 
 def with_truth(subject: Subject, config: ReportConfig) -> ReportConfig:

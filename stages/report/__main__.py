@@ -35,12 +35,17 @@ def _print(m: dict, job: Job) -> None:
         pct, px = m["tracking"]["landmark_error_pct"]["median"], m["tracking"]["landmark_error_px"]["median"]
         table.add_row("tracking error, median", f"{pct:.2f} % of the eyes' distance, {px:.2f} px")
     if m["tracking"]["jitter_px"] is not None:
-        table.add_row("jitter, tracked (detected)", f"{m['tracking']['jitter_px']:.3f} ({m['tracking']['jitter_px_raw']}) px")
+        table.add_row(
+            "jitter, tracked (detected)", f"{m['tracking']['jitter_px']:.3f} ({m['tracking']['jitter_px_raw']}) px"
+        )
     for split in ("blocks", "last"):
         s = m["avatar"].get(split)
         if s and s["psnr_full"] is not None:
             head = page.figure(s["psnr_head"], 2)
-            table.add_row(f"unseen frames, {split}", f"{s['psnr_full']:.2f} dB whole picture, {head} dB head, SSIM {s['ssim']:.3f}")
+            table.add_row(
+                f"unseen frames, {split}",
+                f"{s['psnr_full']:.2f} dB whole picture, {head} dB head, SSIM {s['ssim']:.3f}",
+            )
     table.add_row("time", ", ".join(f"{k} {page.duration(v)}" for k, v in m["seconds"].items()))
     Console().print(table)
     print(f"report: {job.subject.directory('report') / 'index.html'}")

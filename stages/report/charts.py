@@ -6,8 +6,8 @@ from html import escape
 
 import numpy as np
 
-WIDTH, HEIGHT = 720, 260
-LEFT, RIGHT, TOP, BOTTOM = 48, 14, 14, 34
+WIDTH, HEIGHT = 720, 290
+LEFT, RIGHT, TOP, BOTTOM = 48, 14, 34, 48
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ def line_chart(lines: list[Line], x_label: str, y_label: str, title: str, y_rang
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{py(tick):.1f}" y2="{py(tick):.1f}"/>')
         parts.append(f'<text class="tick" x="{LEFT - 8}" y="{py(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>')
     for tick in (t for t in x_ticks if x_low <= t <= x_high):
-        parts.append(f'<text class="tick" x="{px(tick):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{tick:g}</text>')
+        place = f'x="{px(tick):.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle"'
+        parts.append(f'<text class="tick" {place}>{tick:g}</text>')
     for line in lines:
         dots = line.style.endswith("-dots")
         points = [(px(x), py(min(max(y, y_low), y_high))) for x, y in zip(line.x, line.y, strict=True)]
@@ -51,8 +52,8 @@ def line_chart(lines: list[Line], x_label: str, y_label: str, title: str, y_rang
             dash = " dash" if line.style.endswith("-dash") else ""
             path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
             parts.append(f'<polyline class="line {line.style[0]}{dash}" points="{path}"/>')
-    parts.append(f'<text class="tick" x="{WIDTH - RIGHT}" y="{HEIGHT - 3}" text-anchor="end">{escape(x_label)}</text>')
-    parts.append(f'<text class="tick" x="{LEFT}" y="{HEIGHT - 3}">{escape(y_label)}</text>')
+    parts.append(f'<text class="tick" x="{WIDTH - RIGHT}" y="{HEIGHT - 6}" text-anchor="end">{escape(x_label)}</text>')
+    parts.append(f'<text class="tick" x="4" y="{TOP - 16}">{escape(y_label)}</text>')
     return "".join([*parts, "</svg>", legend(lines)])
 
 

@@ -30,7 +30,7 @@ def write(path: Path, done: Finished, metrics: dict, video: Path | None, eyelids
             headline=headline(metrics),
             summary=summary(metrics),
             video=_video(video),
-            poster=pictures.data_uri(pictures.comparison(done, _typical(done), 512)[:, :1024]) if done.held_out else None,
+            poster=pictures.data_uri(pictures.side_by_side(done, _typical(done))) if done.held_out else None,
             tracking=_samples(done, samples, pictures.tracking),
             masks=_samples(done, samples, pictures.masks),
             worst=_worst(done),

@@ -6,10 +6,12 @@ import io
 import numpy as np
 
 from stages import cameras, images
+from stages.layout import IMAGE_SIZE
 from stages.report.subject import Finished
 
 MESH, POINT = (94, 234, 212), (251, 146, 60)  # the model is teal, what was detected is orange, as in the text
 HEAD, MOUTH = (56, 189, 248), (244, 63, 94)
+CLOSE = 440  # side in pixels of a picture of the face
 ERROR_GAIN = 4  # errors are small: shown four times as strong
 
 
@@ -23,7 +25,7 @@ def data_uri(image: np.ndarray, quality: int = 86) -> str:
 
 
 def tracking(done: Finished, number: int) -> np.ndarray:
-    """The frame with the head model's visible edges over it and the detected landmarks as points. (512,512,3)"""
+    """The face with the head model's visible edges over it and the detected landmarks as points. (CLOSE, CLOSE, 3)"""
     from PIL import Image, ImageDraw
 
     t = done.tracked(number)
@@ -31,15 +33,25 @@ def tracking(done: Finished, number: int) -> np.ndarray:
     eyelids = t.eyelid_closure
     points = done.head.vertices(t.shape, t.expression[None], t.jaw_pose[None], t.eye_pose[None], eyelids[None])[0]
     seen = cameras.project(points, r, translation, t.intrinsics)
-    scale = 2  # drawn at twice the size and shrunk: smooth lines
-    image = Image.fromarray(done.image(number)).convert("RGB")
-    canvas = image.resize((scale * image.width, scale * image.height), Image.Resampling.BICUBIC)
+    on_face = cameras.project(done.head.landmarks(points[None])[0], r, translation, t.intrinsics)
+    x, y, side = _square(on_face, room=1.7)
+    scale = 2 * CLOSE / side  # drawn at twice the size and shrunk: smooth lines
+    close = images.resize(images.crop(done.image(number), x, y, side, side), (2 * CLOSE, 2 * CLOSE))
+    canvas = Image.fromarray(close)
     draw = ImageDraw.Draw(canvas, "RGBA")
-    for a, b in _visible_edges(seen, done.head.faces):
-        draw.line([tuple(seen[a] * scale), tuple(seen[b] * scale)], fill=(*MESH, 85), width=1)
-    for x, y in scale * (t.landmarks if t.landmarks is not None else np.zeros((0, 2))):
-        draw.ellipse([x - 2, y - 2, x + 2, y + 2], fill=(*POINT, 230))
-    return np.asarray(canvas.resize(image.size, Image.Resampling.LANCZOS))
+    for a, b in (seen - (x, y))[_visible_edges(seen, done.head.faces)] * scale:
+        draw.line([tuple(a), tuple(b)], fill=(*MESH, 110), width=2)
+    for u, v in [] if t.landmarks is None else (t.landmarks - (x, y)) * scale:
+        draw.ellipse([u - 3, v - 3, u + 3, v + 3], fill=(*POINT, 235))
+    return np.asarray(canvas.resize((CLOSE, CLOSE), Image.Resampling.LANCZOS))
+
+
+def _square(points: np.ndarray, room: float) -> tuple[int, int, int]:
+    """Points (N,2) in pixels -> x, y, side of a square around them, `room` times as large; it may reach outside."""
+    low, high = points.min(0), points.max(0)
+    side = room * (high - low).max()
+    x, y = (low + high - side) / 2
+    return int(round(x)), int(round(y)), max(int(round(side)), 8)
 
 
 def _visible_edges(seen: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -71,11 +83,14 @@ def _outline(mask: np.ndarray) -> np.ndarray:
 
 
 def comparison(done: Finished, number: int, side: int) -> np.ndarray:
-    """Recorded | avatar | difference, (side, 3 side, 3)."""
+    """Recorded | avatar | difference, (side, 3 side, 3), close to what is not white."""
     rendered = done.rendered(number)
     truth = done.truth(number, rendered.shape[0])
     parts = [truth, rendered, heat(np.abs(truth.astype(np.int16) - rendered).mean(-1) * ERROR_GAIN)]
-    return np.concatenate([images.resize(p, (side, side)) for p in parts], 1)
+    rows, columns = np.nonzero((truth < 250).any(-1))
+    shown = np.stack([columns, rows], 1) if len(rows) else np.array([[0, 0], [rendered.shape[1], rendered.shape[0]]])
+    x, y, size = _square(shown, room=1.06)
+    return np.concatenate([images.resize(images.crop(p, x, y, size, size), (side, side)) for p in parts], 1)
 
 
 def heat(error: np.ndarray) -> np.ndarray:
@@ -83,6 +98,13 @@ def heat(error: np.ndarray) -> np.ndarray:
     stops = np.array([[0, 0, 0], [66, 10, 104], [188, 55, 84], [249, 142, 9], [252, 255, 200]], np.float64)
     at = np.clip(error, 0, 255) / 255 * (len(stops) - 1)
     return np.stack([np.interp(at, range(len(stops)), stops[:, c]) for c in range(3)], -1).round().astype(np.uint8)
+
+
+def side_by_side(done: Finished, number: int) -> np.ndarray:
+    """Recorded | avatar, as a frame of the video. (512, 1024, 3)"""
+    rendered = done.rendered(number)
+    halves = (done.truth(number, rendered.shape[0]), rendered)
+    return np.concatenate([images.resize(p, (IMAGE_SIZE, IMAGE_SIZE)) for p in halves], 1)
 
 
 def previews(done: Finished, count: int = 5) -> list[tuple[int, np.ndarray]]:

@@ -12,7 +12,7 @@ from stages.contract import Job, receipt
 from stages.errors import StageError
 from stages.head_model import HeadModel
 
-WHITE = 255.0
+WHITE = np.float32(255)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Finished:
 
     @cached_property
     def held_out(self) -> list[dict]:
-        """Every frame that training never saw: {"split", "frame" (of the dataset), "psnr_full", ...}, in order of time."""
+        """Frames that training never saw, in order of time: {"split", "frame" (of the dataset), "psnr_full", ...}."""
         rows = [{"split": name, **row} for name, s in self.evaluation["splits"].items() for row in s["per_frame"]]
         return sorted(rows, key=lambda row: row["frame"])
 
@@ -80,8 +80,7 @@ class Finished:
 
         Over white twice: where alpha says background, and where neckhead says clothes.
         """
-        alpha = self.mask(number, "alpha")[..., None] / 255.0
-        neckhead = self.mask(number, "neckhead")[..., None] / 255.0
+        alpha, neckhead = (self.mask(number, m)[..., None] / np.float32(255) for m in ("alpha", "neckhead"))
         person = self.image(number) * alpha + WHITE * (1 - alpha)
         head = person * neckhead + WHITE * (1 - neckhead)
         return images.resize(np.rint(head).astype(np.uint8), (side, side))
@@ -91,7 +90,9 @@ class Finished:
         for name in (f"{number:05d}.png", f"{number}.png"):
             if (self.avatar / "test" / name).exists():
                 return images.read_rgb(self.avatar / "test" / name)
-        raise StageError("was not rendered", self.avatar / "test" / f"{number:05d}.png", f"Run: make train ID={self.name}")
+        raise StageError(
+            "was not rendered", self.avatar / "test" / f"{number:05d}.png", f"Run: make train ID={self.name}"
+        )
 
 
 def spread(items: list, count: int) -> list:

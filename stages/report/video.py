@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from stages import images
+from stages.layout import IMAGE_SIZE as SIDE
+from stages.report import pictures
 from stages.report.subject import Finished
 
-SIDE = 512  # of each half
 BAR = 40  # the line of text above
 LONGEST = 60  # seconds of video; the page holds all of it
 SPLITS = {"last": "the end of the video", "blocks": "a passage left out"}
@@ -35,11 +35,8 @@ def write(path: Path, done: Finished, progress: Callable) -> int:
 def _pictures(done: Finished, shown: list[dict]) -> Iterator[np.ndarray]:
     for row in shown:
         split, number = row["split"], row["frame"]
-        rendered = done.rendered(number)
-        truth = done.truth(number, rendered.shape[0])
-        halves = [images.resize(p, (SIDE, SIDE)) for p in (truth, rendered)]
         note = f"frame {number} · never seen in training: {SPLITS.get(split, split)}"
-        yield np.concatenate([_bar(note), np.concatenate(halves, 1)])
+        yield np.concatenate([_bar(note), pictures.side_by_side(done, number)])
 
 
 def _bar(note: str) -> np.ndarray:

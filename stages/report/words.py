@@ -33,7 +33,9 @@ def summary(m: dict) -> list[str]:
     seconds = frames["used"] / frames["fps"]
     missed = frames["used"] - frames["tracked"]
     found = "a face was found in every one" if not missed else f"in {missed} of them no face was found"
-    sentences = [f"The video gave {frames['used']:,} pictures ({seconds:.1f} s at {frames['fps']:g} a second); {found}."]
+    sentences = [
+        f"The video gave {frames['used']:,} pictures ({seconds:.1f} s at {frames['fps']:g} a second); {found}."
+    ]
     error = tracking.get("landmark_error_pct")
     if error:
         shaking = ""
