@@ -45,6 +45,7 @@ def prepare(job: Job) -> Trainer:
     """A trainer at step 0, or where a killed run left its last checkpoint."""
     config, backend = job.config, choose(job.config.device)
     dataset = Dataset(job.read("dataset"), job.read("masks"), job.subject.name)
+    dataset.check(config.resolution)
     parts = split(len(dataset))
     if parts.note:
         print(f"train: {parts.note}", flush=True)

@@ -70,6 +70,16 @@ class Dataset:
         except (OSError, ValueError, KeyError, TypeError) as e:
             raise StageError(f"cannot be read: {e}", path, f"Run: make convert ID={self.subject}") from e
 
+    def check(self, resolution: int) -> None:
+        """Images are square and a whole multiple of the resolution they are reduced to. Raises StageError."""
+        w, h = self.image_size
+        if w != h or w % resolution:
+            raise StageError(
+                f"its images are {w} x {h}, and {resolution} x {resolution} is asked for",
+                self.root,
+                f"Run: make frames ID={self.subject}",
+            )
+
     def _model(self) -> HeadModel:
         model = head_model.load(self.index["head_model"])
         solved_for = self.index.get("head_model_digest", model.digest)

@@ -15,19 +15,22 @@ from stages.train.binding import COLUMNS
 LATENT, HIDDEN, WIDTH = 16, 32, 64
 SHARE = 0.3  # the network's steps are smaller than those of the base
 COMPONENTS = 32  # of the code, at most
+MARGIN = 0.1
 UNITS = {"expression": 1.0, "jaw_pose": 5.0, "eye_pose": 2.0, "eyelids": 1.0}  # brings all to about one
 
 
 class Code(nn.Module):
     """expression, jaw, eyes and eyelids -> the network's input: principal components over the training frames.
 
-    Directions that no training frame took are dropped: the network has learned nothing about them.
+    Directions that no training frame took are dropped, and along the others a code stops at the edge of what was
+    seen (and MARGIN of its width beyond): the network has learned nothing about what lies outside.
     """
 
     def __init__(self, size: int):
         super().__init__()
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("components", torch.zeros(COMPONENTS, size))
+        self.register_buffer("range", torch.zeros(2, COMPONENTS))
 
     @staticmethod
     def raw(expression: np.ndarray, jaw_pose: np.ndarray, eye_pose: np.ndarray, eyelids: np.ndarray) -> np.ndarray:
@@ -47,9 +50,12 @@ class Code(nn.Module):
         self.mean.copy_(torch.from_numpy(mean))
         self.components.zero_()
         self.components[: len(rows)] = torch.from_numpy(rows)
+        seen = (raw - mean) @ rows.T
+        margin = MARGIN * (seen.max(0) - seen.min(0))
+        self.range[:, : len(rows)] = torch.from_numpy(np.stack([seen.min(0) - margin, seen.max(0) + margin]))
 
     def forward(self, raw: torch.Tensor) -> torch.Tensor:
-        return self.components @ (raw - self.mean)
+        return torch.clamp(self.components @ (raw - self.mean), *self.range)
 
 
 class Deformation(nn.Module):

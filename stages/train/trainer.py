@@ -16,6 +16,7 @@ from stages.train.split import Split
 
 WARMUP_RESOLUTION = 256
 BASE_RATE, LATENT_RATE, NETWORK_RATE = 5e-3, 2e-3, 2e-3
+OFFSET_DECAY = 0.0
 POSE_RATE, POSE_DECAY = 0.05, 0.0
 FINAL_RATE = 0.05  # of the rates at the start, reached exponentially
 CODE_NOISE = 0.05  # standard deviation, codes having a mean square of 1: the tracker is not exact
@@ -87,6 +88,8 @@ class Trainer:
         for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
         self.optimiser.step()
+        with torch.no_grad():
+            self.avatar.network.base[:, :3] *= 1 - OFFSET_DECAY * factor
         self.poses.step(i, turn, rotation.grad.cpu().numpy(), translation.grad.cpu().numpy(), factor)
         self.steps += 1
         return loss.item(), mse.item()

@@ -1,0 +1,65 @@
+"""Compositing, resolutions, and what is said about a dataset that cannot be used."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from stages import images, layout
+from stages.errors import StageError
+from stages.train.dataset import Dataset
+from stages.train.losses import HEAD, MOUTH
+
+
+@pytest.fixture
+def own(small, tmp_path):
+    """A copy of the small subject that a test may spoil."""
+    return tuple(shutil.copytree(folder, tmp_path / folder.name) for folder in small)
+
+
+def test_composite_is_flashavatar_s(own):
+    dataset, masks = own
+    image = np.zeros((64, 64, 3), np.uint8) + np.array([200, 100, 40], np.uint8)
+    alpha = np.full((64, 64), 128, np.uint8)
+    neckhead = np.zeros((64, 64), np.uint8)
+    neckhead[:, 32:] = 255
+    mouth = np.zeros((64, 64), np.uint8)
+    mouth[40:48, 40:48] = 255
+    images.write_png(layout.dataset_image(dataset, 1), image)  # a .jpg by name only: no rounding
+    images.write_png(layout.alpha_mask(masks, 1), alpha)
+    images.write_png(layout.parsing_mask(masks, 1, "neckhead"), neckhead)
+    images.write_png(layout.parsing_mask(masks, 1, "mouth"), mouth)
+    picture = Dataset(dataset, masks).picture(0, 64)
+    a = 128 / 255
+    assert (picture.pixels[:, 5, 5] == 255).all()  # outside neckhead: white
+    assert np.abs(picture.pixels[:, 5, 40] - (np.array([200, 100, 40]) * a + 255 * (1 - a))).max() <= 0.5
+    assert ((picture.labels & HEAD) > 0)[:, 32:].all() and not (picture.labels & HEAD)[:, :32].any()
+    assert (picture.labels & MOUTH).sum() == 64
+    half = Dataset(dataset, masks).picture(0, 32)
+    assert half.pixels.shape == (3, 32, 32) and (half.labels & MOUTH).sum() == 16
+
+
+def test_a_mask_of_another_size_is_named(own):
+    dataset, masks = own
+    images.write_png(layout.parsing_mask(masks, 2, "mouth"), np.zeros((10, 12), np.uint8))
+    with pytest.raises(StageError, match="mouth 00002 is 12 x 10, expected 64 x 64"):
+        Dataset(dataset, masks).picture(1, 64)
+
+
+def test_parameters_of_another_head_model_are_refused(own):
+    dataset, masks = own
+    index = json.loads((dataset / "index.json").read_text())
+    (dataset / "index.json").write_text(json.dumps(index | {"head_model_digest": "0" * 64}))
+    with pytest.raises(StageError, match="another version of head model"):
+        Dataset(dataset, masks, "roman")
+
+
+def test_pictures_beyond_the_memory_given_are_read_again(small, monkeypatch):
+    monkeypatch.setattr("stages.train.dataset.KEEP", 2.5 * 4 * 64 * 64)
+    dataset = Dataset(*small)
+    kept = [dataset.picture(i, 64) is dataset.picture(i, 64) for i in range(4)]
+    assert kept == [True, True, False, False]
+    assert np.array_equal(dataset.picture(3, 64).pixels, dataset.picture(3, 64).pixels)
+    dataset.forget_pictures(64)
+    assert dataset.picture(3, 64) is dataset.picture(3, 64)

@@ -1,0 +1,58 @@
+"""What the figures mean."""
+
+import numpy as np
+import pytest
+
+from stages.train import evaluation
+from stages.train.dataset import Picture
+from stages.train.losses import HEAD
+
+
+def picture(rgb: np.ndarray, head: np.ndarray) -> Picture:
+    return Picture(np.ascontiguousarray(rgb.transpose(2, 0, 1)), (head * HEAD).astype(np.uint8))
+
+
+def test_an_error_on_the_head_counts_whole_there_and_diluted_in_the_frame():
+    truth = np.full((40, 40, 3), 255, np.uint8)
+    head = np.zeros((40, 40), bool)
+    head[10:20, 10:20] = True  # a sixteenth of the frame
+    rendered = truth.copy()
+    rendered[head] = 204  # off by a fifth
+    figures = evaluation.measure(rendered, picture(truth, head))
+    assert figures["psnr_head"] == pytest.approx(-10 * np.log10(0.2**2), abs=1e-3)
+    assert figures["psnr_full"] == pytest.approx(figures["psnr_head"] + 10 * np.log10(16), abs=1e-3)
+
+
+def test_errors_beside_the_head_are_not_the_head_s():
+    truth = np.full((40, 40, 3), 255, np.uint8)
+    head = np.zeros((40, 40), bool)
+    head[:, 20:] = True
+    rendered = truth.copy()
+    rendered[:, :10] = 0
+    figures = evaluation.measure(rendered, picture(truth, head))
+    assert figures["psnr_head"] == evaluation.BEST and figures["psnr_full"] < 10
+
+
+def test_a_frame_without_head_has_no_head_figure():
+    truth = np.full((40, 40, 3), 255, np.uint8)
+    figures = evaluation.measure(truth, picture(truth, np.zeros((40, 40), bool)))
+    assert figures == {"psnr_full": evaluation.BEST, "psnr_head": None, "ssim": pytest.approx(1)}
+    assert evaluation.summary([3], [figures])["psnr_head"] is None
+
+
+def test_ssim_is_that_of_wang_2004_written_out():
+    rng = np.random.default_rng(0)
+    a = rng.random((24, 30, 1)).astype(np.float32)
+    b = np.clip(a + 0.2 * rng.standard_normal(a.shape), 0, 1).astype(np.float32)
+    window = np.exp(-0.5 * ((np.arange(11) - 5) / 1.5) ** 2)
+    window = np.outer(window, window) / window.sum() ** 2
+    values = []
+    for y in range(14):
+        for x in range(20):
+            p, q = a[y : y + 11, x : x + 11, 0].astype(float), b[y : y + 11, x : x + 11, 0].astype(float)
+            mp, mq = (window * p).sum(), (window * q).sum()
+            vp, vq = (window * (p - mp) ** 2).sum(), (window * (q - mq) ** 2).sum()
+            cov = (window * (p - mp) * (q - mq)).sum()
+            values.append((2 * mp * mq + 1e-4) * (2 * cov + 9e-4) / ((mp**2 + mq**2 + 1e-4) * (vp + vq + 9e-4)))
+    assert evaluation.ssim(a, b) == pytest.approx(np.mean(values), abs=1e-4)
+    assert evaluation.ssim(a, a) == pytest.approx(1)

@@ -1,0 +1,134 @@
+"""Training that learns, and goes on bit for bit where it stopped."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+
+from stages.errors import Exit, StageError
+from stages.train import evaluation, ply
+from stages.train.avatar import Avatar, fresh
+from stages.train.backend import choose
+from stages.train.dataset import Dataset
+from stages.train.network import COMPONENTS, Code
+from stages.train.poses import Poses, corrected
+from stages.train.split import split
+from stages.train.trainer import Schedule, Trainer
+
+
+def new(small, iterations: int = 60, gaussians: int = 1500, seed: int = 0) -> Trainer:
+    dataset, backend = Dataset(*small), choose("cpu")
+    parts = split(len(dataset))
+    avatar = fresh(dataset, parts.train, gaussians, seed, backend)
+    return Trainer(avatar, dataset, parts, Schedule(iterations, 64, 0.5, seed), mouth_weight=40)
+
+
+def unseen(trainer: Trainer, name: str = "psnr_head") -> float:
+    figures = [
+        evaluation.measure(trainer.picture_of(i, 64), trainer.dataset.picture(i, 64)) for i in trainer.split.held_out
+    ]
+    return float(np.mean([f[name] for f in figures]))
+
+
+def test_it_learns_frames_it_has_not_seen(small):
+    trainer = new(small, 150)
+    before = unseen(trainer)
+    for _ in range(150):
+        trainer.step()
+    assert unseen(trainer) > before + 8
+
+
+def test_it_goes_on_bit_for_bit_from_a_checkpoint(small):
+    straight = new(small)
+    for _ in range(20):
+        straight.step()
+    halfway = io.BytesIO()
+    torch.save(straight.state(), halfway)
+    for _ in range(20):
+        straight.step()
+    state = torch.load(io.BytesIO(halfway.getvalue()), weights_only=True)
+    avatar = Avatar.restored(state, choose("cpu"))
+    resumed = Trainer(avatar, straight.dataset, straight.split, straight.schedule, straight.mouth_weight)
+    resumed.restore(state)
+    for _ in range(20):
+        resumed.step()
+    a, b = straight.avatar.network.state_dict(), resumed.avatar.network.state_dict()
+    assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+    assert np.array_equal(straight.poses.values, resumed.poses.values)
+    assert np.array_equal(straight.picture_of(3, 64), resumed.picture_of(3, 64))
+
+
+def test_the_seed_decides_and_nothing_else(small):
+    runs = []
+    for seed in (0, 0, 1):
+        trainer = new(small, seed=seed)
+        runs.append([trainer.step()[0] for _ in range(8)])
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_every_frame_is_seen_once_an_epoch():
+    schedule, train = Schedule(100, 64, 0.5, seed=3), (2, 3, 5, 7, 11)
+    epochs = [[schedule.frame(5 * e + k, train) for k in range(5)] for e in range(4)]
+    assert all(sorted(e) == list(train) for e in epochs) and len({tuple(e) for e in epochs}) > 1
+
+
+def test_unseen_frames_have_no_correction_of_their_own(small):
+    trainer = new(small)
+    for _ in range(40):
+        trainer.step()
+    assert trainer.poses.values[list(trainer.split.train)].any()
+    assert not trainer.poses.values[list(trainer.split.held_out)].any()
+
+
+def test_poses_find_a_camera_that_was_off():
+    """Gradients of a made-up loss: the distance of the corrected camera from the true one."""
+    rotation, translation = np.eye(3, dtype=np.float32), np.array([0, 0, 1], np.float32)
+    target = corrected(np.array([1.0, -0.5, 0.3, 0.4, 0.2, -0.8]), rotation, translation)
+    poses = Poses(1, 0.05, 0.0)
+    for step in range(300):
+        r, t = poses.camera(0, rotation, translation)
+        poses.step(0, r, r - target[0], t - target[1], factor=0.97**step)
+    assert np.abs(poses.values[0] - [1.0, -0.5, 0.3, 0.4, 0.2, -0.8]).max() < 0.02
+
+
+def test_a_code_stops_at_the_edge_of_what_was_seen():
+    rng = np.random.default_rng(0)
+    raw = rng.standard_normal((50, 111)).astype(np.float32) * (np.arange(111) < 3)
+    code = Code(111)
+    code.fit(raw)
+    seen = torch.stack([code(torch.from_numpy(r)) for r in raw])
+    assert seen.square().sum(0)[:3].sum() / (50 * 3) == pytest.approx(1, rel=1e-3)
+    assert not seen[:, 3:].any() and seen.shape[1] == COMPONENTS
+    assert torch.equal(code(torch.full((111,), 1e3)), code(torch.full((111,), 1e4)))
+    direction = torch.zeros(111)
+    direction[50] = 1e3  # a direction that no frame took
+    assert torch.allclose(code(torch.from_numpy(raw[0]) + direction), seen[0], atol=1e-3)
+
+
+def test_the_canonical_ply_is_what_viewers_read(small, tmp_path):
+    trainer = new(small)
+    for _ in range(10):
+        trainer.step()
+    means, axes, opacities, colours = trainer.avatar.gaussians(trainer.codes[0], trainer.dataset.neutral())
+    ply.write(tmp_path / "a.ply", means, axes, opacities, colours)
+    columns = ply.read(tmp_path / "a.ply")
+    assert list(columns) == ply.FIELDS and len(columns["x"]) == 1500
+    assert np.allclose(1 / (1 + np.exp(-columns["opacity"])), opacities, atol=1e-5)
+    assert np.allclose(columns["f_dc_1"] * ply.SH0 + 0.5, colours[:, 1], atol=1e-5)
+    q = np.stack([columns[f"rot_{k}"] for k in range(4)], 1).astype(np.float64)
+    s = np.exp(np.stack([columns[f"scale_{k}"] for k in range(3)], 1))
+    w, x, y, z = q.T
+    first = np.stack([1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)], 1)
+    assert np.abs(first * s[:, :1] - axes[:, :, 0]).max() < 1e-6
+
+
+def test_devices():
+    assert choose("auto").device.type in ("cpu", "cuda")
+    with pytest.raises(StageError) as e:
+        choose("tpu")
+    assert e.value.exit == Exit.USAGE
+    if not torch.cuda.is_available():
+        with pytest.raises(StageError, match="no|none") as e:
+            choose("cuda")
+        assert e.value.exit == Exit.ENVIRONMENT
