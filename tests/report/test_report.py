@@ -1,0 +1,204 @@
+"""The report of a subject in miniature: a film that plays, figures that are complete, a page that stands alone."""
+
+import json
+import re
+
+import av
+import numpy as np
+import pytest
+
+from stages.contract import key_parts
+from stages.errors import Exit
+from stages.report import STAGE, ReportConfig, charts, truth
+from tests.report.conftest import BLOCKS, FRAMES, LAST
+
+
+def metrics(subject):
+    return json.loads((subject.directory("report") / "metrics.json").read_text())
+
+
+def page(subject):
+    return (subject.directory("report") / "index.html").read_text()
+
+
+def test_metrics_are_complete(reported):
+    m = metrics(reported[0])
+    assert m["frames"] == {"source": 2 * FRAMES, "used": FRAMES, "tracked": FRAMES, "fps": 25}
+    assert m["tracking"]["landmark_error_px"] == {"median": 1.25, "p95": 2.5}
+    assert m["tracking"]["landmark_error_pct"]["median"] == 1.25
+    assert (m["tracking"]["jitter_px"], m["tracking"]["jitter_px_raw"]) == (0.5, 0.8)
+    assert m["tracking"]["truth"] is None
+    assert 0 < m["convert"]["reprojection_px_max"] < 0.01
+    assert m["masks"] == {"images": FRAMES}
+    assert m["avatar"]["last"] == {"frames": 2, "psnr_full": 18.5, "psnr_head": 15.5, "ssim": 0.9}
+    assert m["avatar"]["blocks"]["psnr_head"] == 23.0
+    assert (m["avatar"]["gaussians"], m["avatar"]["iterations"], m["avatar"]["resolution"]) == (500, 40, 64)
+    for stage in ("frames", "track", "convert", "mask", "train"):
+        assert m["seconds"][stage] > 0 and m["peak_memory_mb"][stage] > 0
+    assert {"engine", "host", "versions"} <= m.keys()
+
+
+def test_prints_the_figures_and_where_the_page_is(reported):
+    subject, out = reported
+    assert "12 of 12" in out and "26.00 dB whole picture" in out
+    assert f"report: {subject.directory('report') / 'index.html'}" in out
+
+
+def test_the_page_stands_alone(reported):
+    text = page(reported[0])
+    assert not re.findall(r'(?:src|href|poster)="(?!data:)', text)
+    assert "http://" not in text and "https://" not in text and "<script" not in text
+    assert 'src="data:video/mp4;base64,' in text
+    assert text.count("data:image/jpeg;base64,") >= 12  # poster, samples of tracking and masks, worst, previews
+    for words in ("Frame 12", "12 pictures", "500 Gaussians", "prefers-color-scheme: dark", "width=device-width"):
+        assert words in text, words
+    assert "a &lt;b&gt;note&lt;/b&gt;" in text.lower()  # what others wrote is text, not markup
+    assert "undefined" not in text.lower() and "nan" not in re.sub(r"base64,[^\"]*", "", text).lower().split()
+
+
+def test_the_film(reported):
+    with av.open(reported[0].directory("report") / "test.mp4") as film:
+        stream = film.streams.video[0]
+        assert stream.codec_context.name == "h264" and stream.codec_context.pix_fmt == "yuv420p"
+        assert stream.average_rate == 25
+        shown = [frame.to_ndarray(format="rgb24") for frame in film.decode(stream)]
+    assert len(shown) == len(LAST + BLOCKS)
+    assert shown[0].shape[1] == 1024
+    picture = shown[0][-512:]
+    assert np.abs(picture[256, 256].astype(int) - [200, 150, 120]).max() < 12  # left: the recording
+    assert np.abs(picture[256, 768].astype(int) - [210, 140, 110]).max() < 12  # right: the avatar
+    for corner in (picture[5, 5], picture[5, 1018]):  # both over white: background composited away
+        assert corner.min() > 245
+
+
+def test_same_bytes_again(reported, report):
+    subject = reported[0]
+    root = subject.directory("report")
+    before = {n: (root / n).read_bytes() for n in ("test.mp4", "metrics.json", "index.html")}
+    report(subject, "--force")
+    assert before == {n: (root / n).read_bytes() for n in before}
+
+
+def test_nothing_unseen(finished, report):
+    """A video of a few frames: all are trained on. No film, no figures, but a page that says so."""
+    subject = finished(last=[], blocks=[])
+    assert report(subject)[0] == Exit.OK
+    assert not (subject.directory("report") / "test.mp4").exists()
+    assert "no unseen frames to judge it by" in page(subject)
+    assert metrics(subject)["avatar"]["last"]["psnr_full"] is None
+
+
+def test_upstreams_tracking_has_no_figures(finished, report):
+    subject = finished()
+    stamp = subject.directory("tracking") / "stage.json"
+    stamp.write_text(json.dumps({**json.loads(stamp.read_text()), "facts": {}}))
+    assert report(subject)[0] == Exit.OK
+    assert metrics(subject)["tracking"]["landmark_error_px"] is None
+
+
+@pytest.mark.parametrize(
+    ("directory", "file", "words"),
+    [
+        ("avatar", "test/00004.png", "00004.png: was not rendered. Run: make train ID=fake"),
+        ("avatar", "evaluation.json", "evaluation.json: cannot be read"),
+        ("masks", "alpha/00004.jpg", "00004.jpg: there is no such image"),
+        ("dataset", "index.json", "index.json: cannot be read"),
+        ("avatar", "stage.json", "avatar: is not a finished stage's directory. Run: make train ID=fake"),
+    ],
+)
+def test_what_is_missing_is_named(finished, report, directory, file, words):
+    subject = finished()
+    (subject.directory(directory) / file).unlink()
+    code, _, err = report(subject)
+    assert code == Exit.BAD_INPUT and words in err and "Traceback" not in err
+    assert not subject.directory("report").exists()
+
+
+# --- truth ---
+
+
+def test_truth_that_was_hit(finished, report):
+    subject = finished(truth=True)
+    assert report(subject)[0] == Exit.OK
+    t = metrics(subject)["tracking"]["truth"]
+    assert t["eyelid_correlation"] == {"left": pytest.approx(1), "right": pytest.approx(1)}
+    assert t["landmark_error_px"]["median"] < 1e-3
+    assert t["rotation_error_degrees"]["median"] < 0.01
+    assert t["translation_error_mm"]["sideways"] < 0.01 and t["translation_error_mm"]["depth"] < 0.01
+    assert t["expression_correlation"] == pytest.approx(1)
+    assert t["jaw_correlation"] is None  # it does not move there
+    assert t["focal_error_pct"] == pytest.approx(0, abs=1e-4)
+    assert "Blinks, truth and tracked" in page(subject)
+
+
+def test_truth_that_was_missed(finished, report):
+    subject = finished(truth=True)
+    with np.load(subject.truth) as npz:
+        there = dict(npz)
+    turn = np.array([[np.cos(0.1), 0, np.sin(0.1)], [0, 1, 0], [-np.sin(0.1), 0, np.cos(0.1)]])
+    there["R"] = there["R"] @ turn
+    there["eyelids"] = there["eyelids"][:, ::-1]
+    there["intrinsics"][0, 0] *= 2
+    np.savez(subject.truth, **there)
+    report(subject)
+    t = metrics(subject)["tracking"]["truth"]
+    assert t["rotation_error_degrees"]["median"] == pytest.approx(np.degrees(0.1), abs=0.01)
+    assert t["eyelid_correlation"]["left"] < 0.9
+    assert t["focal_error_pct"] == pytest.approx(-50, abs=0.01)
+
+
+def test_truth_is_part_of_the_key(finished):
+    """No stage's directory has changed, and yet the report has to be made again."""
+    subject = finished(truth=True)
+    keys = []
+    for closed in (1.0, 1.0, 0.5):
+        with np.load(subject.truth) as npz:
+            there = dict(npz)
+        there["eyelids"] = there["eyelids"] * closed
+        np.savez(subject.truth, **there)
+        keys.append(key_parts(STAGE, subject, ReportConfig())["truth"])
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_broken_truth(finished, report):
+    subject = finished(truth=True)
+    subject.truth.write_bytes(b"PK")
+    code, _, err = report(subject)
+    assert code == Exit.BAD_INPUT and "truth.npz: cannot be read" in err
+
+
+def test_a_crop_beside_the_optical_axis_turns_the_camera():
+    """The crop's camera looks through the crop's centre: the head's origin, seen there, lies on its axis."""
+    k = np.array([[1000.0, 0, 500], [0, 1000, 500], [0, 0, 1]])
+    centre = np.array([700.0, 400.0])
+    t = 2 * np.array([[(centre[0] - 500) / 1000, (centre[1] - 500) / 1000, 1.0]])
+    r, turned, focal = truth.crop_camera(np.eye(3)[None], t, k, [centre[0] - 128, centre[1] - 128, 256], 512)
+    np.testing.assert_allclose(turned[0, :2], 0, atol=1e-12)
+    np.testing.assert_allclose(np.linalg.det(r), 1)
+    assert focal == 2000
+
+
+# --- charts ---
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(0, 10, [0, 5, 10]), (20.3, 31.2, [20, 25, 30, 35]), (0.5, 0.5, [0, 0.5, 1]), (-3, 120, [-50, 0, 50, 100, 150])],
+)
+def test_ticks_are_round_and_cover(low, high, expected):
+    assert charts.nice_ticks(low, high, 4) == expected
+
+
+def test_chart_stays_inside_its_frame():
+    line = charts.Line("<x>", [0, 1, 2, 3], [1.0, 5.0, -2.0, 40.0])
+    svg = charts.line_chart([line, line], "seconds", "dB", "a & b", y_range=(0, 10))
+    assert "<x>" not in svg and "a &amp; b" in svg
+    points = re.search(r'points="([^"]*)"', svg)[1].split()
+    ys = [float(p.split(",")[1]) for p in points]
+    assert min(ys) >= charts.TOP - 0.1 and max(ys) <= charts.HEIGHT - charts.BOTTOM + 0.1
+
+
+def test_long_series_are_thinned_and_gaps_left_out():
+    x, y = charts.thinned(range(10_000), [np.nan, *range(9_999)])
+    assert len(x) == 600 and np.isfinite(y).all()
+    assert charts.line_chart([charts.Line("", [], [])], "", "", "") == ""
