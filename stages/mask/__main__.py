@@ -44,7 +44,7 @@ def run(job: Job) -> dict:
         areas["neckhead"] += done.neckhead
         areas["mouth"] += done.mouth
     findings += _put_aside(job.out, old, findings, plan.count, bool(audited))
-    report = _audit_report(findings, plan.count)
+    report = _audit_report(findings, plan.count, bool(audited))
     if audited:
         write_examples(job.out, old, plan.dataset, findings)
         for fault, count in report["faults"].items():
@@ -152,18 +152,18 @@ def _put_aside(out: Path, old: Path, findings: list[Finding], count: int, audite
     return [Finding(0, str(p.relative_to(old)), "stray", False) for p in stray]
 
 
-def _audit_report(findings: list[Finding], count: int) -> dict:
+def _audit_report(findings: list[Finding], count: int, audited: bool) -> dict:
     """audit.json: files there should be, faults found, and what became of them."""
     faults = {name: sum(f.fault == name for f in findings) for name in FAULTS}
     touched = {(f.number, f.part): f.mended for f in findings if f.fault != "stray"}
-    mended = sum(touched.values())
-    files = len(PARTS) * count
+    mended, files = sum(touched.values()), len(PARTS) * count
+    kept = files - len(touched) if audited else 0
     return {
         "files": files,
         "faults": {name: n for name, n in faults.items() if n},
-        "kept": files - len(touched),
+        "kept": kept,
         "mended": mended,
-        "regenerated": len(touched) - mended,
+        "regenerated": files - kept - mended,
     }
 
 
