@@ -6,6 +6,7 @@ from stages.head_model import inner
 from stages.head_model import landmark_names as names
 
 LID_TINT, LASH, WALL = np.array([0.98, 0.94, 0.93]), np.array([52.0, 36, 31]), np.array([118.0, 72, 66])
+NOSTRIL, COLLAR = np.array([86.0, 48, 42]), 0.4475  # the collar's outer radius on the atlas
 
 
 def shrunk(a: np.ndarray) -> np.ndarray:
@@ -83,10 +84,10 @@ def lids(out: np.ndarray, uv: np.ndarray, skin: np.ndarray) -> None:
         rim, ring = inside(at, uv[eye.rim]), inside(at, uv[eye.ring])
         strip = skin[box] & ring & ~rim
         for upper in (True, False):
-            here, far = (uv[list(line)] for line in ((eye.upper, eye.upper_ring) if upper else (eye.lower, eye.lower_ring)))
-            other = uv[list(eye.lower if upper else eye.upper)]
-            near, out_there = distance(at, here), distance(at, far)
-            part = strip & (near <= distance(at, other))
+            rims, rings = (eye.upper, eye.lower), (eye.upper_ring, eye.lower_ring)
+            own, other = (0, 1) if upper else (1, 0)
+            near, out_there = distance(at, uv[list(rims[own])]), distance(at, uv[list(rings[own])])
+            part = strip & (near <= distance(at, uv[list(rims[other])]))
             share = out_there / np.maximum(near + out_there, 1e-9)  # 1 at the rim, 0 at the ring
             strips[box] = np.maximum(strips[box], part * smooth(share, 0.1, 0.35))
             drawn.append((box, part, share, upper))
@@ -130,15 +131,23 @@ def smooth(x: np.ndarray, low: float, high: float) -> np.ndarray:
     return t * t * (3 - 2 * t)
 
 
+def nostrils(out: np.ndarray, uv: np.ndarray) -> None:
+    """Dark hollows under the nose, which the portrait sees at too flat an angle. uv: of the landmarks. In place."""
+    size = len(out)
+    y, x = (np.mgrid[:size, :size] + 0.5) / size
+    for ring in ((79, 166, 60, 20, 238, 239, 241), (309, 392, 290, 250, 458, 459, 461)):
+        middle, spread_out = uv[list(ring)].mean(0), np.maximum(uv[list(ring)].std(0), 0.002)
+        hollow = 0.75 * np.exp(-((x - middle[0]) ** 2 / spread_out[0] ** 2 + (y - middle[1]) ** 2 / spread_out[1] ** 2))
+        out[:] = hollow[..., None] * NOSTRIL + (1 - hollow[..., None]) * out
+
+
 def cloth(out: np.ndarray, where: np.ndarray, rng: np.random.Generator) -> None:
     """An orange suit with folds and a dark collar. In place."""
     size = len(out)
     y, x = (np.mgrid[:size, :size] + 0.5) / size - 0.5
-    radius = np.hypot(x, y)
-    folds = 0.07 * noise(rng, size, 26, 26) + 0.03 * noise(rng, size, 90, 90)
-    suit = np.array([206, 84, 38]) * (1 + folds)[..., None]
-    collar = smooth(radius, 0.455, 0.450)[..., None] if False else (radius < 0.4475)[..., None]
-    out[where] = np.where(collar, np.array([46, 44, 56]) * (1 + folds)[..., None], suit)[where]
+    folds = 1 + (0.07 * noise(rng, size, 26, 26) + 0.03 * noise(rng, size, 90, 90))[..., None]
+    collar = (np.hypot(x, y) < COLLAR)[..., None]
+    out[where] = (np.where(collar, [46, 44, 56], [206, 84, 38]) * folds)[where]
 
 
 def eyes(out: np.ndarray) -> None:
@@ -151,10 +160,9 @@ def eyes(out: np.ndarray) -> None:
         r = np.hypot(x, y) / 0.06 * inner.RINGS[-1]  # in irises: the rings are even in angle
         turn = np.arctan2(y, x)
         ball = np.array([222, 214, 208]) * (1 - 0.10 * np.clip(r - 1, 0, 2))[..., None]
-        iris = np.array([96, 62, 38]) * (0.85 + 0.25 * np.sin(23 * turn) * np.sin(9 * turn + 2) + 0.25 * (1 - r))[..., None]
-        iris = iris * (1 - 0.55 * smooth(r, 0.75, 1.0))[..., None]
+        rays = 0.85 + 0.25 * np.sin(23 * turn) * np.sin(9 * turn + 2) + 0.25 * (1 - r)
+        iris = np.array([96, 62, 38]) * (rays * (1 - 0.55 * smooth(r, 0.75, 1.0)))[..., None]
         pupil = 1 - smooth(r, 0.36, 0.46)
-        whole = np.where((r < 1)[..., None], iris, ball)
         edge = smooth(r, 0.92, 1.0)[..., None]
         whole = (1 - edge) * iris + edge * ball
         whole = whole * (1 - pupil)[..., None] + pupil[..., None] * np.array([14, 11, 10])
@@ -173,7 +181,7 @@ def mouth(out: np.ndarray, where: np.ndarray) -> None:
     for top in (0.872, 0.905):
         v, u = (y - top) / 0.030, (x - 0.875) / 0.12
         # teeth are wider in the middle of the arch
-        gap = np.abs(np.sin(np.pi * 6 * np.sign(u - 0.5) * np.abs(2 * u - 1) ** 1.0))
+        gap = np.abs(np.sin(np.pi * 6 * np.abs(2 * u - 1) ** 1.15))
         white = np.array([226, 218, 200]) * (0.72 + 0.28 * smooth(gap, 0.0, 0.35))[..., None]
         white = white * (1 - 0.25 * np.abs(2 * u - 1) ** 2)[..., None]
         gum = smooth(v, 0.34, 0.24)[..., None]

@@ -43,6 +43,13 @@ def rasterise(points, depth, faces, width, height, both_sides=True):
     return face, barycentric
 
 
+@numba.njit(inline="always")
+def _mix(texture, m, n, k, a, b, c, d):
+    """Channel k of four texels, weighted; unsigned numbers, which need no check for negative ones."""
+    m1, n1 = m + np.uint32(1), n + np.uint32(1)
+    return a * texture[m, n, k] + b * texture[m, n1, k] + c * texture[m1, n, k] + d * texture[m1, n1, k]
+
+
 @numba.njit(cache=True, error_model="numpy")
 def shade(face, barycentric, uv, light, texture, background, over):
     """Colours of the picture, `over` x `over` samples averaged to a pixel -> (H / over, W / over, 3) uint8.
@@ -73,10 +80,9 @@ def shade(face, barycentric, uv, light, texture, background, over):
                 m, n = np.uint32(v), np.uint32(u)
                 s, t = v - np.float32(m), u - np.float32(n)
                 a, b, c, d = (one - s) * (one - t), (one - s) * t, s * (one - t), s * t
-                m1, n1 = m + np.uint32(1), n + np.uint32(1)
-                red += shine * (a * texture[m, n, 0] + b * texture[m, n1, 0] + c * texture[m1, n, 0] + d * texture[m1, n1, 0])
-                green += shine * (a * texture[m, n, 1] + b * texture[m, n1, 1] + c * texture[m1, n, 1] + d * texture[m1, n1, 1])
-                blue += shine * (a * texture[m, n, 2] + b * texture[m, n1, 2] + c * texture[m1, n, 2] + d * texture[m1, n1, 2])
+                red += shine * _mix(texture, m, n, 0, a, b, c, d)
+                green += shine * _mix(texture, m, n, 1, a, b, c, d)
+                blue += shine * _mix(texture, m, n, 2, a, b, c, d)
             out[y, x, 0] = np.uint8(min(red, np.float32(255)))
             out[y, x, 1] = np.uint8(min(green, np.float32(255)))
             out[y, x, 2] = np.uint8(min(blue, np.float32(255)))

@@ -80,7 +80,7 @@ def perform(n: int, fps: int, size: int, seed: int) -> Performance:
 
 
 def blinks(n: int, fps: int, rng: np.random.Generator, gaze_down: np.ndarray) -> np.ndarray:
-    """(N,2) left, right: a blink every 2 to 3 s, closing in 0.1 s and opening in 0.18; lids follow the gaze a little."""
+    """(N,2) left, right: a blink every 1.3 to 2.3 s, closing in 0.1 s and opening in 0.18; lids follow the gaze."""
     time = np.arange(n) / fps
     out = np.repeat(np.clip(0.05 + 0.8 * gaze_down, 0, 0.2)[:, None], 2, 1)
     at, which = 0.7, 0

@@ -59,7 +59,9 @@ def texture(model: HeadModel, fit: Fit, amount: np.ndarray, shell: np.ndarray, s
         made = spread * (1 + grain[..., None])
         out[part] = (known[..., None] * colour + (1 - known[..., None]) * made)[part]
     paint.chin_shadow(out, at.of(model.v_template), (region["neck"] | region["face"]) * (1 - seen))
-    paint.lids(out, landmark_uv(model), region["face"])
+    marks = landmark_uv(model)
+    paint.nostrils(out, marks)
+    paint.lids(out, marks, region["face"])
     paint.cloth(out, region["shoulders"], rng)
     paint.eyes(out)
     paint.mouth(out, region["mouth"])

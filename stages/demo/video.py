@@ -10,8 +10,9 @@ def write_video(path: Path, images: Iterable[np.ndarray], fps: int, size: int) -
     """Images (size,size,3) uint8 RGB -> mp4, yuv420p. One thread: the same bytes on every machine."""
     import av
 
-    with av.open(str(path), "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=fps, options={"crf": "14", "preset": "medium", "threads": "1"})
+    with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart", "fflags": "+bitexact"}) as container:
+        stream = container.add_stream("libx264", rate=fps)
+        stream.options = {"crf": "14", "preset": "medium", "threads": "1", "flags": "+bitexact"}
         stream.width = stream.height = size
         stream.pix_fmt = "yuv420p"
         # say which matrix the colours went through, or players guess

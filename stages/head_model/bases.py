@@ -61,9 +61,7 @@ def process_fields(
     points: np.ndarray, scales: list, candidates: np.ndarray, symmetric: int, antisymmetric: int
 ) -> np.ndarray:
     """(V,3,3 (symmetric + antisymmetric)): the symmetric fields first."""
-    even, odd = (
-        Kernel(points, scales, parity).basis(max(symmetric, antisymmetric), candidates) for parity in (1, -1)
-    )
+    even, odd = (Kernel(points, scales, parity).basis(max(symmetric, antisymmetric), candidates) for parity in (1, -1))
     parts = ((symmetric, True), (antisymmetric, False))
     return np.concatenate([fields(even[:, :n], odd[:, :n], which) for n, which in parts], -1)
 

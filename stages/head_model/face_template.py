@@ -67,7 +67,7 @@ def symmetric_average(faces: np.ndarray, mirrored: np.ndarray) -> tuple[np.ndarr
         mean = (mean + flipped) / 2
     # the plane of symmetry becomes x = 0: its normal is the mean direction between partners
     between = mean - mean[mirror]
-    normal = (between * np.sign((between[:, :1]))).sum(0)
+    normal = (between * np.sign(between[:, :1])).sum(0)
     x = normal / np.linalg.norm(normal)
     y = np.array([0, 1, 0]) - x[1] * x
     y /= np.linalg.norm(y)

@@ -105,9 +105,7 @@ def extend(skin: Mesh, uvs: list, rim: np.ndarray, rings: list, region: str) -> 
     corners = grid_faces(len(rings) + 1, n, closed=True)
     faces = ids[corners]
     edge = {tuple(e) for f in skin.faces.tolist() for e in (f[:2], f[1:], (f[2], f[0]))}
-    if (rim[0], rim[1]) not in edge:  # neighbours must run through the shared edge in opposite directions
-        corners, faces = corners, faces
-    else:
+    if (rim[0], rim[1]) in edge:  # neighbours must run through the shared edge in opposite directions
         corners, faces = corners[:, ::-1], faces[:, ::-1]
     skin.points = np.concatenate([skin.points, *rings])
     skin.faces = np.concatenate([skin.faces, faces])

@@ -8,7 +8,8 @@ from stages.head_model.mesh import Mesh
 CORNER = 0.35  # the corners of the mouth follow by this much
 ALONG_LIP = np.array([CORNER, 0.75, 0.95, 1, 1, 1, 1, 1, 0.95, 0.75, CORNER])
 # the jaw's line, from the chin to the ear, and how much of the jaw's motion its skin follows
-JAW_LINE = ((152, 1), (148, 1), (176, 1), (149, 1), (150, 1), (136, 0.95), (172, 0.85), (58, 0.6), (132, 0.3), (93, 0.1))
+JAW_LINE = ((152, 1), (148, 1), (176, 1), (149, 1), (150, 1), (136, 0.95), (172, 0.85), (58, 0.6), (132, 0.3),
+            (93, 0.1))  # fmt: skip
 
 
 def jaw_weight(skin: Mesh, cavity: list[np.ndarray]) -> np.ndarray:

@@ -34,7 +34,6 @@ SHOULDERS = [
 ]
 CAP_RINGS = 10  # between the face's oval and the neck
 UV_FACE, UV_CAP, UV_NECK, UV_HEM = 0.235, 0.395, 0.435, 0.49  # radii on the texture
-SCALP_ABOVE = 0.0  # hair grows above a plane through the ears that drops to the nape
 
 
 def face_template() -> tuple[np.ndarray, np.ndarray]:
@@ -55,8 +54,8 @@ def skin() -> Mesh:
     uv = skin_uv(points, len(rings))
     region = np.full(len(faces), "face", "U16")
     region[len(triangles) :] = tube_regions(every, number[tube], np.repeat(np.arange(len(rings) - 1), 2 * COLUMNS))
-    ids = set(names.LIPS_OUTER) | {i for rings_ in (names.LIP_RINGS_UPPER, names.LIP_RINGS_LOWER) for r in rings_ for i in r}
-    region[: len(triangles)][np.isin(triangles, list(ids)).all(1)] = "lips"
+    lips = np.concatenate([*names.LIP_RINGS_UPPER, *names.LIP_RINGS_LOWER])
+    region[: len(triangles)][np.isin(triangles, lips).all(1)] = "lips"
     ring_of = np.concatenate([np.zeros(len(points)), np.repeat(np.arange(1, len(rings)), COLUMNS)])
     return Mesh(every, faces, uv[faces], region, {"ring": ring_of})
 
@@ -140,34 +139,22 @@ def tube_regions(points: np.ndarray, faces: np.ndarray, ring_number: np.ndarray)
 
 
 def ear(side: int) -> Mesh:
-    """A flat shell with a rim and a hollow; side +1 is the subject's left. Closed, 10 x 14."""
+    """A flat shell with a hollow, leaning back and standing off the head; side +1 is the subject's left."""
     rows, columns = 9, 14
-    lat = np.linspace(0, np.pi, rows)[:, None]
+    lat = np.linspace(0.06, np.pi - 0.06, rows)[:, None]
     lon = np.linspace(0, 2 * np.pi, columns, endpoint=False)[None]
-    # local axes: x out of the head, y up, z to the back
-    out = np.sin(lat) * np.cos(lon)
-    back = np.sin(lat) * np.sin(lon)
-    up = np.cos(lat) + 0 * lon
+    # local axes: out of the head, up, to the back
+    out, up, back = np.sin(lat) * np.cos(lon), np.cos(lat) + 0 * lon, np.sin(lat) * np.sin(lon)
     lobe = 1 - 0.35 * np.clip(-up, 0, 1)
-    hollow = np.where(out > 0, np.exp(-((back - 0.05) ** 2 + (up * 0.8 - 0.1) ** 2) / 0.16), 0)
-    local = np.stack([0.0065 * out - 0.006 * hollow * (out > 0), 0.031 * up, 0.017 * back * lobe], -1).reshape(-1, 3)
-    local[:, 2] += 0.13 * local[:, 1]  # leans back
-    turn = 0.45
-    c, s = np.cos(turn), np.sin(turn)
-    x, y, z = local.T
-    points = np.stack([c * x + s * z, y, s * x - c * z], -1) + [0.076, -0.012, -0.083]
-    points[:, 0] *= side
+    hollow = (out > 0) * np.exp(-((back - 0.05) ** 2 + (up * 0.8 - 0.1) ** 2) / 0.16)
+    x, y, z = 0.0065 * out - 0.006 * hollow, 0.031 * up, 0.017 * back * lobe + 0.13 * 0.031 * up
+    c, s = np.cos(0.45), np.sin(0.45)
+    points = np.stack([c * x + s * z, y, s * x - c * z], -1).reshape(-1, 3) + [0.076, -0.012, -0.083]
+    across, down = np.meshgrid(np.linspace(0, 1, columns + 1), np.linspace(0, 1, rows))
+    uv = np.stack([across, down], -1).reshape(-1, 2) * 0.055 + ([0.875, 0.94] if side > 0 else [0.94, 0.94])
     faces = grid_faces(rows, columns, closed=True)
+    corners = grid_faces(rows, columns + 1, closed=False)  # one column more: texture coordinates do not wrap round
+    points[:, 0] *= side
     if side > 0:
-        faces = faces[:, ::-1]
-    turn_uv = np.concatenate([lon[0] / (2 * np.pi), [1]])
-    uv = np.stack([np.tile(turn_uv, (rows, 1)), np.repeat(np.linspace(0, 1, rows)[:, None], columns + 1, 1)], -1)
-    corner = wrapped_corners(rows, columns)
-    corner = corner[:, ::-1] if side > 0 else corner
-    box = np.array([0.875, 0.94]) if side > 0 else np.array([0.94, 0.94])
-    return Mesh(points, faces, uv.reshape(-1, 2)[corner] * 0.055 + box, np.full(len(faces), "ears", "U16"))
-
-
-def wrapped_corners(rows: int, columns: int) -> np.ndarray:
-    """As `grid_faces(closed=True)`, into a grid with one column more: texture coordinates do not wrap round."""
-    return grid_faces(rows, columns + 1, closed=False)
+        faces, corners = faces[:, ::-1], corners[:, ::-1]
+    return Mesh(points, faces, uv[corners], np.full(len(faces), "ears", "U16"))
