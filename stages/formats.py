@@ -5,8 +5,11 @@ axis of 1 and is float32; in memory there is no batch axis. Sources: flame-head-
 tracker_base and tracker_video; metrical-tracker's checkpoints, as FlashAvatar's scene/__init__ reads them.
 """
 
+import io
 import zipfile
+import zlib
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -121,18 +124,36 @@ def read_tracking(path: Path) -> Tracking:
     """Read and check one frame, ours or upstream's own. Raises StageError that says what is wrong and where."""
     values = {}
     try:
-        with np.load(path, allow_pickle=False) as npz:
+        with zipfile.ZipFile(path) as npz:
+            there = set(npz.namelist())
             for name, (key, shape, meaning, optional) in _NPZ.items():
-                if key in npz.files:
-                    values[name] = _checked(npz[key], (1, *shape), meaning, key, path)[0]
+                if f"{key}.npy" in there:
+                    values[name] = _checked(_npy(npz.read(f"{key}.npy")), (1, *shape), meaning, key, path)[0]
                 elif not optional:
                     raise _wrong(path, f"has no {key}")
-    except (zipfile.BadZipFile, EOFError, ValueError, KeyError, OSError) as e:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError, KeyError, OSError) as e:
         if isinstance(e, OSError) and e.errno is not None:
             raise
         raise _wrong(path, f"is no readable .npz: truncated or corrupt ({e})") from e
     values["intrinsics"] = cameras.scaled_intrinsics(values["intrinsics"], IMAGE_SIZE / TRACKER_SIZE).astype(np.float32)
     return Tracking(**values)
+
+
+def _npy(raw: bytes) -> np.ndarray:
+    """The .npy format: what np.load(allow_pickle=False) does, in half the time, because headers are parsed once."""
+    if raw[:8] != b"\x93NUMPY\x01\x00":
+        return np.lib.format.read_array(io.BytesIO(raw), allow_pickle=False)
+    end = 10 + int.from_bytes(raw[8:10], "little")
+    shape, fortran_order, dtype = _npy_header(raw[8:end])
+    if dtype.hasobject:
+        raise ValueError("an array of Python objects, which could run code")
+    return np.frombuffer(raw, dtype, offset=end).reshape(shape, order="F" if fortran_order else "C")
+
+
+@lru_cache(256)
+def _npy_header(raw: bytes) -> tuple[tuple, bool, np.dtype]:
+    """numpy evaluates the header as Python source, which takes longer than reading the array; headers repeat."""
+    return np.lib.format.read_array_header_1_0(io.BytesIO(raw))
 
 
 # --- metrical-tracker's .frame ------------------------------------------------------------------------------------

@@ -117,6 +117,26 @@ def test_truncated_npz(npz, keep):
         formats.read_tracking(npz)
 
 
+def test_arrays_that_lie_about_their_size(npz):
+    """A header of (1, 3) over the data of something shorter."""
+    with zipfile.ZipFile(npz) as old:
+        members = {n: old.read(n) for n in old.namelist()}
+    members["cam.npy"] = members["cam.npy"][:-4]
+    with zipfile.ZipFile(npz, "w") as new:
+        for name, raw in members.items():
+            new.writestr(name, raw)
+    with pytest.raises(StageError, match="truncated or corrupt"):
+        formats.read_tracking(npz)
+
+
+def test_compressed_and_fortran_ordered_as_upstream_may_write(npz):
+    with np.load(npz) as f:
+        arrays = dict(f)
+    arrays["K"] = np.asfortranarray(arrays["K"])
+    np.savez_compressed(npz, **arrays)
+    np.testing.assert_array_equal(formats.read_tracking(npz).intrinsics, np.float32(performance(17).intrinsics))
+
+
 def test_flipped_byte_in_npz(npz):
     data = bytearray(npz.read_bytes())
     data[len(data) // 2] ^= 0xFF

@@ -111,6 +111,7 @@ def _chunks(job: Job, plan: Plan) -> Iterator[Seen]:
     if workers < 2 or count < 4 * CHUNK:
         yield from (work(plan, a, b) for a, b in zip(starts, stops, strict=True))
         return
+    os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")  # each worker has a core, and waits for no other
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, begin, (plan,)) as pool:
         try:
