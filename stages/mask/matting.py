@@ -12,6 +12,7 @@ from stages.layout import IMAGE_SIZE
 SMALL = IMAGE_SIZE // 2  # what the network sees
 RADIUS = 5  # pixels of the half-size image
 EDGE = 2e-4  # variance of brightness (0..1) from which a place counts as an edge
+SURE = (0.1, 0.9)  # below and above, the network means 0 and 1
 STILL = 12.0  # difference of grey levels up to which a place stands still from one image to the next
 
 
@@ -27,13 +28,20 @@ class Guide:
         self._mean = _mean(self._half)
         self._variance = _mean(self._half * self._half) - self._mean**2
 
-    def sharpen(self, mask: np.ndarray) -> np.ndarray:
-        """(256,256) float32 in 0..1 -> (512,512) float32, its edges where the image has some."""
+    def sharpen(self, mask: np.ndarray, trust: np.ndarray | None = None) -> np.ndarray:
+        """(256,256) float32 in 0..1 -> (512,512) float32, its edges where the image has some.
+
+        `trust` (256,256) says how much the image has a say; where it is 0 the mask stays as it is.
+        """
         mean = _mean(mask)
         a = (_mean(self._half * mask) - self._mean * mean) / (self._variance + EDGE)
         b = mean - a * self._mean
-        a, b = (cv2.resize(_mean(x), (IMAGE_SIZE, IMAGE_SIZE), interpolation=cv2.INTER_LINEAR) for x in (a, b))
-        return a * self._full + b
+        a, b = _mean(a), _mean(b)
+        if trust is not None:
+            a *= trust
+            b = mask + trust * (b - mask)
+        a, b = (cv2.resize(x, (IMAGE_SIZE, IMAGE_SIZE), interpolation=cv2.INTER_LINEAR) for x in (a, b))
+        return cv2.add(cv2.multiply(a, self._full), b)
 
 
 def steadied(masks: list[np.ndarray], greys: list[np.ndarray], which: int) -> np.ndarray:
@@ -54,14 +62,12 @@ def steadied(masks: list[np.ndarray], greys: list[np.ndarray], which: int) -> np
 
 def alpha_from(mask: np.ndarray, guide: Guide, solid: np.ndarray) -> np.ndarray:
     """Steadied mask (256,256) -> alpha (512,512) uint8. `solid` (512,512) bool is opaque whatever the network says."""
-    fine = guide.sharpen(mask)
-    coarse = cv2.resize(mask, (IMAGE_SIZE, IMAGE_SIZE), interpolation=cv2.INTER_LINEAR)
     # far from the edge the network is sure, and the image's texture has no say
-    band = np.clip(4 * coarse * (1 - coarse) * 3, 0, 1)
-    alpha = coarse + band * (fine - coarse)
-    alpha = np.clip((alpha - 0.1) / 0.8, 0, 1)
-    alpha[solid] = 1
-    return np.rint(alpha * 255).astype(np.uint8)
+    alpha = guide.sharpen(mask, np.minimum(12 * mask * (1 - mask), 1))
+    low, high = SURE
+    alpha = cv2.addWeighted(alpha, 255 / (high - low), alpha, 0, -255 * low / (high - low), dtype=cv2.CV_8U)  # clips
+    alpha[solid] = 255
+    return alpha
 
 
 def _mean(image: np.ndarray) -> np.ndarray:

@@ -103,8 +103,8 @@ def mouth_mask(view: HeadView) -> np.ndarray:
 
 
 def _bins(image: np.ndarray) -> np.ndarray:
-    r, g, b = np.moveaxis(image.astype(np.int32) >> 3, -1, 0)
-    return (r * BINS + g) * BINS + b
+    r, g, b = cv2.split(image >> 3)
+    return (r.astype(np.int32) << 10) | (g.astype(np.int32) << 5) | b
 
 
 def _smooth(histogram: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from stages.images import read_mask, write_jpeg, write_png
@@ -54,20 +55,29 @@ class Worker:
     def work(self, numbers: range) -> Done:
         done = Done(numbers, [], [], [])
         absent = {n: [p for p in PARTS if not mask_file(self._out, n, p).exists()] for n in numbers}
+        views = [None] * len(numbers)
         if self._old is not None or any(absent.values()):
-            for number, view in zip(numbers, self._source.views(list(numbers)), strict=True):
-                if self._old is not None:
-                    self._audit(number, view, absent[number], done.findings)
-                if absent[number]:
-                    self._write(number, self._source.make(number, view, frozenset(absent[number])))
-        for number in numbers:
+            views = self._source.views(list(numbers))
+        for number, view in zip(numbers, views, strict=True):
+            masks = {}
+            if self._old is not None:
+                masks |= self._audit(number, view, absent[number], done.findings)
+            if absent[number]:
+                made = self._source.make(number, view, frozenset(absent[number]))
+                self._write(number, made)
+                masks |= made
             for part, areas in (("neckhead", done.neckhead), ("mouth", done.mouth)):
-                areas.append(int(np.count_nonzero(read_mask(mask_file(self._out, number, part)))))
+                mask = masks[part] if part in masks else read_mask(mask_file(self._out, number, part))
+                areas.append(cv2.countNonZero(mask))
         return done
 
-    def _audit(self, number: int, view, absent: list[str], findings: list[Finding]) -> None:
-        """Judge the three files of an image; take over what is good or can be mended from `absent` into `out`."""
+    def _audit(self, number: int, view, absent: list[str], findings: list[Finding]) -> dict[str, np.ndarray]:
+        """Judge the three files of an image; take over what is good or can be mended from `absent` into `out`.
+
+        -> the masks that are now in `out` because of it.
+        """
         labels = self._source.labels(number)
+        taken = {}
         for part in PARTS:
             path = mask_file(self._old, number, part)
             opinion = audit.inspect(path, part, view, labels)
@@ -79,7 +89,9 @@ class Worker:
                 self._write(number, {part: opinion.mask})
             else:
                 take_over(path, mask_file(self._out, number, part))
+            taken[part] = opinion.mask
             absent.remove(part)
+        return taken
 
     def _write(self, number: int, masks: dict[str, np.ndarray]) -> None:
         for part, mask in masks.items():
