@@ -45,7 +45,7 @@ def vector(expression, jaw, eyes, eyelids, rotation, translation) -> np.ndarray:
 def priors(fps: float = 25) -> Priors:
     """Sigmas by what heads do, tuned on a real and a synthetic subject; a second difference shrinks as fps squared."""
     sigma = vector(1.0, (0.25, 0.03, 0.03), 0.35, 0.5, np.inf, (np.inf,) * 3)
-    change = vector(0.3, (0.05, 0.01, 0.01), 0.15, 0.4, 0.004, (0.0005, 0.0005, 0.001))
+    change = vector(0.06, (0.025, 0.005, 0.005), 0.075, 0.25, 0.001, (0.000125, 0.000125, 0.00025))
     change *= (25 / np.clip(fps, 10, 60)) ** 2
     return Priors(np.zeros(N), sigma**-2.0, change**-2.0, lid_bound=1 / 0.03**2)
 

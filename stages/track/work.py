@@ -132,7 +132,7 @@ class Worker:
             solver = self.solver
             started = time.perf_counter()
             target = detected[:, solver.fitted]
-            begin = identity.start(solver.frames.projection, target, solver.priors)
+            begin = identity.start(solver.frames.projection, target, solver.priors, numbers)
             solution = solver.frames.solve(begin, target, numbers)
             seconds, iterations = time.perf_counter() - started, solution.iterations
             p = solution.p[own]

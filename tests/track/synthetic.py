@@ -29,7 +29,7 @@ def head(landmarks: int = 478, posedirs: bool = False, seed: int = 0) -> HeadMod
     for side, sign in ((0, 1), (1, -1)):
         to_eye = ((d - np.array([0.35 * sign, 0.25, 0.9])) ** 2).sum(1)
         weights[:, 3 + side] = to_eye < 0.01
-        lid = (to_eye >= 0.01) & (to_eye < 0.03) & (d[:, 1] > 0.25)
+        lid = (to_eye >= 0.01) & (to_eye < 0.06) & (d[:, 1] > 0.25)
         lids[side, lid] = (0, -0.01, 0.001)
     weights[:, 2] *= weights[:, 3:].sum(1) == 0
     weights[:, 0] = 1 - weights[:, 1:].sum(1)
