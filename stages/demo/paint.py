@@ -75,12 +75,10 @@ def lids(out: np.ndarray, uv: np.ndarray, skin: np.ndarray) -> None:
     uv (V,2): texture coordinates of the landmarks; skin (T,T): the face's texels.
     """
     size = len(out)
-    y, x = (np.mgrid[:size, :size] + 0.5) / size
-    strips, drawn, walls = np.zeros((size, size)), [], []
+    strips, drawn, walls = np.zeros((size, size), np.float32), [], []
     for eye in (names.LEFT_EYE, names.RIGHT_EYE):
-        middle, reach = uv[eye.ring].mean(0), 0.06
-        box = tuple(slice(int((m - reach) * size), int((m + reach) * size)) for m in middle[::-1])
-        at = np.stack([x[box], y[box]], -1)
+        middle = uv[eye.ring].mean(0)
+        box, at = window(size, middle - 0.06, middle + 0.06)
         rim, ring = inside(at, uv[eye.rim]), inside(at, uv[eye.ring])
         strip = skin[box] & ring & ~rim
         for upper in (True, False):
@@ -92,7 +90,7 @@ def lids(out: np.ndarray, uv: np.ndarray, skin: np.ndarray) -> None:
             strips[box] = np.maximum(strips[box], part * smooth(share, 0.1, 0.35))
             drawn.append((box, part, share, upper))
         walls.append((box, skin[box] & rim))
-    fill = spread(out, skin * (strips < 0.02) * 1.0)
+    fill = spread(out, (skin & (strips < 0.02)).astype(np.float32))
     out[:] = strips[..., None] * fill * LID_TINT + (1 - strips[..., None]) * out
     for box, part, share, upper in drawn:
         lash = part * smooth(share, *((0.84, 0.96) if upper else (0.93, 1.0))) * (0.92 if upper else 0.55)
@@ -133,12 +131,18 @@ def smooth(x: np.ndarray, low: float, high: float) -> np.ndarray:
 
 def nostrils(out: np.ndarray, uv: np.ndarray) -> None:
     """Dark hollows under the nose, which the portrait sees at too flat an angle. uv: of the landmarks. In place."""
-    size = len(out)
-    y, x = (np.mgrid[:size, :size] + 0.5) / size
     for ring in ((79, 166, 60, 20, 238, 239, 241), (309, 392, 290, 250, 458, 459, 461)):
-        middle, spread_out = uv[list(ring)].mean(0), np.maximum(uv[list(ring)].std(0), 0.002)
-        hollow = 0.75 * np.exp(-((x - middle[0]) ** 2 / spread_out[0] ** 2 + (y - middle[1]) ** 2 / spread_out[1] ** 2))
-        out[:] = hollow[..., None] * NOSTRIL + (1 - hollow[..., None]) * out
+        middle, wide = uv[list(ring)].mean(0), np.maximum(uv[list(ring)].std(0), 0.002)
+        box, at = window(len(out), middle - 0.03, middle + 0.03)
+        hollow = 0.75 * np.exp(-(((at - middle) / wide) ** 2).sum(-1, keepdims=True))
+        out[box] = hollow * NOSTRIL + (1 - hollow) * out[box]
+
+
+def window(size: int, low, high) -> tuple[tuple[slice, slice], np.ndarray]:
+    """The texels between two texture coordinates: their slices, and the coordinates (h,w,2) of their middles."""
+    (x0, y0), (x1, y1) = ((int(c * size) for c in corner) for corner in (low, high))
+    y, x = (np.mgrid[y0:y1, x0:x1] + 0.5) / size
+    return (slice(y0, y1), slice(x0, x1)), np.stack([x, y], -1)
 
 
 def cloth(out: np.ndarray, where: np.ndarray, rng: np.random.Generator) -> None:
@@ -152,43 +156,34 @@ def cloth(out: np.ndarray, where: np.ndarray, rng: np.random.Generator) -> None:
 
 def eyes(out: np.ndarray) -> None:
     """Sclera, iris and pupil in the two boxes of the eyeballs. In place."""
-    size = len(out)
-    for left, top in ((0.865, 0.005), (0.005, 0.005)):
-        x0, y0, side = int(left * size), int(top * size), int(0.13 * size) + 1
-        y, x = np.mgrid[y0 : y0 + side, x0 : x0 + side] + 0.5
-        x, y = x / size - left - 0.065, y / size - top - 0.065
+    for corner in ((0.865, 0.005), (0.005, 0.005)):
+        box, at = window(len(out), corner, np.add(corner, 0.1305))
+        x, y = np.moveaxis(at - corner - 0.065, -1, 0)
         r = np.hypot(x, y) / 0.06 * inner.RINGS[-1]  # in irises: the rings are even in angle
         turn = np.arctan2(y, x)
         ball = np.array([222, 214, 208]) * (1 - 0.10 * np.clip(r - 1, 0, 2))[..., None]
         rays = 0.85 + 0.25 * np.sin(23 * turn) * np.sin(9 * turn + 2) + 0.25 * (1 - r)
         iris = np.array([96, 62, 38]) * (rays * (1 - 0.55 * smooth(r, 0.75, 1.0)))[..., None]
-        pupil = 1 - smooth(r, 0.36, 0.46)
-        edge = smooth(r, 0.92, 1.0)[..., None]
-        whole = (1 - edge) * iris + edge * ball
-        whole = whole * (1 - pupil)[..., None] + pupil[..., None] * np.array([14, 11, 10])
+        pupil, edge = (1 - smooth(r, 0.36, 0.46))[..., None], smooth(r, 0.92, 1.0)[..., None]
+        whole = ((1 - edge) * iris + edge * ball) * (1 - pupil) + pupil * [14, 11, 10]
         glint = np.exp(-(((x + 0.006) ** 2 + (y + 0.007) ** 2) / 0.0000075))[..., None]
-        out[y0 : y0 + side, x0 : x0 + side] = whole * (1 - glint) + glint * 245
+        out[box] = whole * (1 - glint) + glint * 245
 
 
-def mouth(out: np.ndarray, where: np.ndarray) -> None:
-    """A dark red cavity, gums and teeth. In place."""
-    size = len(out)
-    y, x = (np.mgrid[:size, :size] + 0.5) / size
-    depth = 1 - np.hypot(x - 0.07, y - 0.93) / 0.065
-    cavity = np.array([150, 72, 66]) * (1 - smooth(depth, 0, 0.45))[..., None] + np.array([44, 16, 16])
-    out[where & (x < 0.5)] = cavity[where & (x < 0.5)]
-    teeth = where & (x > 0.5)
+def mouth(out: np.ndarray) -> None:
+    """A dark red cavity, gums and teeth, in their boxes. In place."""
+    box, at = window(len(out), (0, 0.86), (0.14, 1))
+    depth = 1 - np.hypot(*np.moveaxis(at - [0.07, 0.93], -1, 0)) / 0.065
+    out[box] = np.array([150, 72, 66]) * (1 - smooth(depth, 0, 0.45))[..., None] + [44, 16, 16]
     for top in (0.872, 0.905):
-        v, u = (y - top) / 0.030, (x - 0.875) / 0.12
-        # teeth are wider in the middle of the arch
-        gap = np.abs(np.sin(np.pi * 6 * np.abs(2 * u - 1) ** 1.15))
-        white = np.array([226, 218, 200]) * (0.72 + 0.28 * smooth(gap, 0.0, 0.35))[..., None]
-        white = white * (1 - 0.25 * np.abs(2 * u - 1) ** 2)[..., None]
+        box, at = window(len(out), (0.873, top - 0.001), (0.997, top + 0.0315))
+        u, v = np.abs((at[..., 0] - 0.875) / 0.06 - 1), (at[..., 1] - top) / 0.030
+        gap = np.abs(np.sin(np.pi * 6 * u**1.15))  # teeth are wider in the middle of the arch
+        white = np.array([226, 218, 200]) * ((0.72 + 0.28 * smooth(gap, 0.0, 0.35)) * (1 - 0.25 * u**2))[..., None]
         gum = smooth(v, 0.34, 0.24)[..., None]
-        part = teeth & (v >= -0.02) & (v < 1.05)
-        out[part] = (gum * np.array([176, 100, 98]) + (1 - gum) * white)[part]
+        out[box] = gum * [176, 100, 98] + (1 - gum) * white
 
 
 def bled(out: np.ndarray, covered: np.ndarray) -> np.ndarray:
     """Colours carried beyond the borders of the charts, for the sake of bilinear sampling."""
-    return np.where(covered[..., None], out, spread(out, covered.astype(np.float64)))
+    return np.where(covered[..., None], out, spread(out, covered.astype(np.float32)))

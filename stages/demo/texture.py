@@ -16,7 +16,7 @@ from stages.head_model import HeadModel
 from stages.head_model.mesh import normals
 
 SIZE = 1024
-ENLARGED = 4  # the portrait is enlarged so much before it is sampled
+ENLARGED = 3  # the portrait is enlarged so much before it is sampled
 
 
 @dataclass
@@ -28,7 +28,8 @@ class Texels:
     barycentric: np.ndarray  # (T,T,3)
 
     def of(self, value: np.ndarray) -> np.ndarray:
-        """Values (V,...) of the vertices -> (T,T,...)."""
+        """Values (V,...) of the vertices -> (T,T,...) float32."""
+        value = value.astype(np.float32)
         return sum(value[self.corners[..., k]] * self.barycentric[..., k].reshape(SIZE, SIZE, *[1] * (value.ndim - 1))
                    for k in range(3))  # fmt: skip
 
@@ -51,7 +52,7 @@ def texture(model: HeadModel, fit: Fit, amount: np.ndarray, shell: np.ndarray, s
     rng = np.random.default_rng(seed)
     hair_part = (hairy > 0.3) & ~region["shoulders"]
     skin_part = (region["face"] | region["lips"] | region["neck"] | region["ears"] | region["scalp"]) & ~hair_part
-    out = np.zeros((SIZE, SIZE, 3))
+    out = np.zeros((SIZE, SIZE, 3), np.float32)
     pores = paint.pores(rng, SIZE) * np.where(region["neck"], 0.3, 1)  # the neck's texels are long: noise makes streaks
     for part, grain in ((skin_part, pores), (hair_part, paint.strands(rng, SIZE))):
         known = seen * part
@@ -64,8 +65,8 @@ def texture(model: HeadModel, fit: Fit, amount: np.ndarray, shell: np.ndarray, s
     paint.lids(out, marks, region["face"])
     paint.cloth(out, region["shoulders"], rng)
     paint.eyes(out)
-    paint.mouth(out, region["mouth"])
-    return paint.bled(out, at.face >= 0).astype(np.float32)
+    paint.mouth(out)
+    return paint.bled(out, at.face >= 0)
 
 
 def landmark_uv(model: HeadModel) -> np.ndarray:
@@ -89,7 +90,7 @@ def projected(
     face, barycentric = rasterise(pixel, camera[:, 2].copy(), model.faces, side, side)
     nearest = np.where(face >= 0, (camera[:, 2][model.faces[face]] * barycentric).sum(-1), np.inf)
     picture = Image.fromarray(portrait()).resize((side, side), Image.LANCZOS)
-    picture = np.asarray(picture).astype(np.float64)
+    picture = np.asarray(picture).astype(np.float32)
     xy, depth = at.of(pixel), at.of(camera[:, 2])
     ij = np.clip(xy.astype(int), 0, side - 1)
     hidden = depth > nearest[ij[..., 1], ij[..., 0]] + 0.004

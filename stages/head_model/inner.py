@@ -6,7 +6,7 @@ from stages.head_model import landmark_names as names
 from stages.head_model.mesh import Mesh, grid_faces
 
 EYE_RADIUS = 0.0125
-LID = 0.0008  # clearance of lids over the eyeball
+LID = 0.0012  # clearance of lids over the eyeball; half closed, they are nearer: their ways are straight
 IRIS_RADIUS = 0.006
 RINGS = (0.25, 0.5, 0.75, 1.0, 1.15, 1.45, 1.9, 2.4, 3.0, 3.6)  # polar angle of the eyeball's rings, in irises
 SEGMENTS = 16

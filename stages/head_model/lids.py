@@ -37,6 +37,16 @@ def closing(skin: Mesh, eye: names.Eye, centre: np.ndarray, wall: np.ndarray) ->
     return out
 
 
+def clear(points: np.ndarray, closing: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """(V,3) `closing` after refinement: new vertices between two old ones must not end within the eyeball either."""
+    end = points + closing
+    moves = np.linalg.norm(closing, axis=1) > 1e-4
+    lid = moves & (radius(points, centre) > EYE_RADIUS) & (radius(end, centre) < EYE_RADIUS + LID)
+    out = closing.copy()
+    out[lid] = at_radius(end[lid], centre, np.full(lid.sum(), EYE_RADIUS + LID)) - points[lid]
+    return out
+
+
 def radius(p: np.ndarray, centre: np.ndarray) -> np.ndarray:
     return np.linalg.norm(p - centre, axis=-1)
 

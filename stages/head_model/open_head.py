@@ -18,7 +18,7 @@ from stages.head_model import (
 from stages.head_model import landmark_names as names
 from stages.head_model import skin as skins
 from stages.head_model.jaw import jaw_weight
-from stages.head_model.lids import closing
+from stages.head_model.lids import clear, closing
 
 NECK_JOINT, JAW_JOINT = (0, -0.14, -0.10), (0, -0.022, -0.062)
 EYES = ((names.LEFT_EYE, LEFT_EYE, "left_eyeball", (0.865, 0.005)),
@@ -39,6 +39,8 @@ def build() -> HeadModel:
     skin.values["lids"] = np.stack(lids, 1)  # (V,2,3)
     flat = np.isin(skin.region, ["mouth", "shoulders"])
     skin = mesh.refined(skin, flat)
+    for k, c in enumerate(centres):
+        skin.values["lids"][:, k] = clear(skin.points, skin.values["lids"][:, k], c)
     parts = [skin, *(inner.eyeball(c, name, box) for (_, _, name, box), c in zip(EYES, centres, strict=True)),
              inner.teeth(skin.points, True), inner.teeth(skin.points, False), skins.ear(1), skins.ear(-1)]  # fmt: skip
     parts[4].values["jaw"] = np.ones(len(parts[4].points))
