@@ -70,7 +70,7 @@ class HeadProjector:
     def _view(self, marks: np.ndarray, r: FrameRecord) -> HeadView:
         pivot = marks[-len(EARS) :].mean(0)
         points = np.concatenate([marks, pivot[None], self._person[1]])
-        image = project(points.astype(np.float32), r.R, r.t, r.intrinsics)
+        image = project(points.astype(np.float32), r.R, r.t, r.intrinsics).astype(np.float32, copy=False)
         lips, nose, _, pivot_image, solid = np.split(image, np.cumsum([len(LIPS), len(NOSE), len(EARS), 1]))
         depth = float((r.R @ pivot + r.t)[2])
         return HeadView(solid, lips, nose.mean(0), pivot_image[0], float(r.intrinsics[1, 1]) / depth)
