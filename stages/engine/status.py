@@ -109,7 +109,8 @@ def show_metrics(subject: str, data: Path) -> None:
         for name in path.split("."):
             value = value.get(name) if isinstance(value, dict) else None
         table.add_row(label, _number(value))
-    for split, scores in (metrics.get("avatar", {}).get("splits") or {}).items():
+    scored = {k: v for k, v in metrics.get("avatar", {}).items() if isinstance(v, dict) and "psnr_full" in v}
+    for split, scores in scored.items():
         said = ", ".join(f"{name} {_number(value)}" for name, value in scores.items() if isinstance(value, int | float))
         table.add_row(f"unseen frames, {split}", said)
     seconds = {k: v for k, v in (metrics.get("seconds") or {}).items() if isinstance(v, int | float)}

@@ -37,10 +37,10 @@ def status(name: str) -> str:
 
 def suspicious() -> list[str]:
     """Files that have no business in an image: credentials, licensed models, the build's leftovers."""
-    found = [str(path) for path in map(Path, ("/wheels", "/build", "/root/.cache")) if path.exists()]
+    found = [path for path in ("/wheels", "/pip", "/root/.cache") if os.path.exists(path)]
     for folder in ("/app", "/opt", "/root", "/home", "/etc", "/tmp", "/var/tmp"):
         for path in Path(folder).rglob("*"):
-            if path.name in SECRETS + LICENSED or path.suffix in (".key", ".ckpt", ".pth"):
+            if path.name in SECRETS + LICENSED or path.suffix in (".key", ".ckpt"):
                 found.append(str(path))
     return found
 
