@@ -147,7 +147,7 @@ def _npy(raw: bytes) -> np.ndarray:
     shape, fortran_order, dtype = _npy_header(raw[8:end])
     if dtype.hasobject:
         raise ValueError("an array of Python objects, which could run code")
-    return np.frombuffer(raw, dtype, offset=end).reshape(shape, order="F" if fortran_order else "C")
+    return np.frombuffer(raw, dtype, offset=end).reshape(shape, order="F" if fortran_order else "C").copy()
 
 
 @lru_cache(256)

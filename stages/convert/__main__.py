@@ -29,8 +29,6 @@ def run(job: Job) -> dict:
     indices = _indices(tracking, tracker, len(crop["source_frames"]), job.subject.name)
     for folder in ("checkpoint", "imgs"):
         (job.out / folder).mkdir(exist_ok=True)
-        for stray in (job.out / folder).glob(".*"):  # of a killed run; FlashAvatar counts the files
-            stray.unlink()
     plan = Plan(
         tracking,
         frames,

@@ -25,7 +25,7 @@ def line_chart(lines: list[Line], x_label: str, y_label: str, title: str, y_rang
         return ""
     xs = np.concatenate([np.asarray(line.x, float) for line in lines])
     ys = np.concatenate([np.asarray(line.y, float) for line in lines])
-    x_ticks = nice_ticks(xs.min(), xs.max(), 6)
+    x_ticks = nice_ticks(0 if 0 < xs.min() < xs.max() / 2 else xs.min(), xs.max(), 6)
     y_ticks = nice_ticks(*(y_range or (ys.min(), ys.max())), 5)
     x_low, x_high = min(xs.min(), x_ticks[0]), xs.max()
     y_low, y_high = (y_ticks[0], y_ticks[-1])
