@@ -7,7 +7,7 @@ from html import escape
 import numpy as np
 
 WIDTH, HEIGHT = 720, 290
-LEFT, RIGHT, TOP, BOTTOM = 48, 14, 34, 48
+LEFT, RIGHT, TOP, BOTTOM = 48, 26, 34, 48
 
 
 @dataclass(frozen=True)
