@@ -34,7 +34,7 @@ def run(job: Job) -> dict | None:
         if config.shard is not None:
             return None
         with whole(finished) as path:
-            path.write_text(json.dumps(_summary(plan), indent=1))
+            path.write_text(json.dumps(summary(plan), indent=1))
     else:
         timings = {}
     shutil.rmtree(plan.scratch, ignore_errors=True)
@@ -52,7 +52,7 @@ def _work(job: Job, plan: work.Plan, part: range) -> dict:
     if not to_solve:
         return {}
     timings = {}
-    with _pool(job.config.workers, plan) as pool:
+    with worker_pool(job.config.workers, plan) as pool:
         person = pool.submit(work.identify)
         for name, todo, task in (("detector", to_detect, work.detect), ("solver", to_solve, work.solve)):
             if name == "solver":
@@ -72,7 +72,7 @@ def _frames(done: Iterator[tuple[int, float]], seconds: list) -> Iterator[int]:
 
 
 @contextmanager
-def _pool(asked: int, plan: work.Plan) -> Iterator[ProcessPoolExecutor]:
+def worker_pool(asked: int, plan: work.Plan) -> Iterator[ProcessPoolExecutor]:
     """Worker processes, one core each: BLAS with one thread, so that the bits do not depend on how many work."""
     os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")  # read when a worker imports numpy
     count = min(asked or len(os.sched_getaffinity(0)), len(plan.chunks))
@@ -89,7 +89,7 @@ def _pool(asked: int, plan: work.Plan) -> Iterator[ProcessPoolExecutor]:
             raise
 
 
-def _summary(plan: work.Plan) -> dict:
+def summary(plan: work.Plan) -> dict:
     """tracker.json, from every chunk's figures."""
     parts = []
     for chunk in range(len(plan.chunks)):
