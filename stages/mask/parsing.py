@@ -17,14 +17,14 @@ from stages.mask.matting import SMALL, Guide
 COLLAR = 0.17  # metres below the ears' height, straight down in the image: where cloth begins in the middle
 NECK = 0.05  # metres: half of a neck; beyond it the line rises towards the shoulders,
 SLOPE = 0.5  # by this much a metre sideways
-BLUR = 0.02  # metres: how sharp the line is (one unit of log-odds)
+BLUR = 0.03  # metres: how sharp the line is (one unit of log-odds)
 SURE = 0.03  # metres from the line beyond which colours are learnt
 BAND = 0.12  # metres above the line from which the head's colours are learnt: neck, jaw, long hair
 END = 0.09  # metres below the line where even bare skin is no longer neck
 BINS = 32  # of each colour channel
 ROUNDS = 3  # of learning the colours
 RARE = 2e-5  # share of a colour too small to say anything
-COLOUR_LIMIT = 6.0  # log-odds that a colour alone can give
+COLOUR_LIMIT = 4.0  # log-odds that a colour alone can give: hair at the nape may look like a dark shirt
 PERSON = 10  # alpha from which a pixel may be head: soft edges of hair are alpha's business
 
 
