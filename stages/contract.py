@@ -184,7 +184,9 @@ def execute(stage: Stage, subject: Subject, config: Any, run: Callable[[Job], di
     shard = getattr(config, "shard", None)
     with _lock(subject, stage, shared=shard is not None):
         out = subject.partial(stage.writes)
-        resumed = _prepare(out, key_of(parts))
+        with (subject.root / f".{stage.writes}.prepare.lock").open("w") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)  # two shards that start at once must not clear each other's work
+            resumed = _prepare(out, key_of(parts))
         started = time.time()
         with PeakMemory() as memory:
             facts = run(Job(stage, subject, config, out, resumed))
