@@ -16,6 +16,7 @@ from stages import cameras, rotations
 from stages.errors import Exit, StageError
 from stages.head_model import HeadModel
 from stages.head_model import landmark_names as names
+from stages.head_model.bases import SYMMETRIC_SHAPES
 
 LANDMARKS = Path(__file__).parent / "portrait_landmarks.csv"
 NOISE = 0.4  # px: how far the detector may be off in the portrait
@@ -70,7 +71,9 @@ def fit(model: HeadModel, seen: np.ndarray, size: int = 512, iterations: int = 2
     weight = np.ones((478, 1))
     weight[names.FACE_OVAL] = 0.5
     weight /= NOISE
-    prior = np.concatenate([np.full(300, 1.5), np.ones(100), 1 / SPREAD, np.zeros(6)])
+    # one view from aside cannot tell a crooked face from a turned one: call it turned
+    crooked = np.arange(300) >= 3 * SYMMETRIC_SHAPES
+    prior = np.concatenate([np.where(crooked, 5, 1.5), np.ones(100), 1 / SPREAD, np.zeros(6)])
 
     def posed(x: np.ndarray, offset=0.0) -> tuple[np.ndarray, np.ndarray]:  # world points, rotation to the camera
         shape, expression, jaw, eyes, lids, turn, _ = split(x)

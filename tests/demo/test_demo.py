@@ -63,12 +63,12 @@ def test_the_stage_writes_film_and_truth(tmp_path, model):
 
 
 def test_the_same_seed_makes_the_same_bytes(tmp_path):
-    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        assert make(tmp_path / name, "--frames", "2", "--size", "64", "--seed", str(seed)) == Exit.OK
-    films = [Subject(tmp_path / n, "demo").video.read_bytes() for n in "abc"]
-    truths = [Subject(tmp_path / n, "demo").truth.read_bytes() for n in "abc"]
-    assert films[0] == films[1] and truths[0] == truths[1]
-    assert films[0] != films[2] and truths[0] != truths[2]
+    for name in "ab":
+        assert make(tmp_path / name, "--frames", "2", "--size", "64", "--seed", "1") == Exit.OK
+    for path in ("video", "truth"):
+        one, other = (getattr(Subject(tmp_path / name, "demo"), path).read_bytes() for name in "ab")
+        assert one == other
+    assert (script.perform(9, 25, 64, 1).expression != script.perform(9, 25, 64, 2).expression).any()
 
 
 @pytest.mark.parametrize("option, value", [("--frames", "0"), ("--size", "65"), ("--fps", "0")])
