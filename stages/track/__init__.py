@@ -10,7 +10,7 @@ from stages.errors import Exit, StageError
 @dataclass(frozen=True)
 class TrackConfig:
     head_model: str = option("open", "which head model: open or flame")
-    landmarks: str = option("face", "which landmarks to fit: core (about 115), face (about 200) or all (478)")
+    landmarks: str = option("face", "which landmarks to fit: core (106), face (179) or all (478)")
     workers: int = option(0, "processes; 0 = one per core", key=False)
     shard: str | None = option(None, "i/N: only the i-th of N parts (from 0); then once without, to publish", key=False)
 
