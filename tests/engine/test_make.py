@@ -108,3 +108,20 @@ def test_unknown_stage_lists_the_stages(words):
         pytest.skip("the host's environment is not made: make doctor makes it")
     done = make(*words)
     assert "there is no stage 'nope'" in done.stderr and "frames, track" in done.stderr
+
+
+def test_another_python_is_refused_in_one_line(tmp_path):
+    for name in ("Makefile", "requirements.lock"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    done = make("-C", str(tmp_path), "doctor", "PYTHON=false")
+    assert done.returncode == 2
+    assert "Python 3.11 is needed" in done.stderr and "make PYTHON=" in done.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_ci_is_a_script_that_calls_what_the_readme_says():
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    assert subprocess.run(["bash", "-n", str(script)]).returncode == 0
+    for words in ("make lint", "make test ", "make images", "make test-images", "make demo ENGINE=docker"):
+        assert words in script.read_text()
