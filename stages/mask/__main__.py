@@ -12,8 +12,11 @@ import numpy as np
 from stages import head_model
 from stages.contract import RECEIPT, SUMS, Job, main, receipt, whole
 from stages.errors import StageError
+from stages.formats import read_frame
+from stages.layout import checkpoint_file
 from stages.mask import STAGE
 from stages.mask.audit import FAULTS
+from stages.mask.geometry import HeadProjector
 from stages.mask.pictures import write_examples
 from stages.mask.source import PARTS, Plan
 from stages.mask.work import Done, Finding, mask_file, take_over, worker_processes
@@ -84,13 +87,14 @@ def _start_anew_if_other_mode(job: Job) -> None:
 def _plan(job: Job) -> Plan:
     dataset = job.read("dataset")
     index = json.loads((dataset / "index.json").read_text())
-    if head_model.load(index["head_model"]).digest != index["head_model_digest"]:
+    model = head_model.load(index["head_model"])
+    if model.digest != index["head_model_digest"]:
         again = f"Run: make track convert ID={job.subject.name}"
         raise StageError(f"was made with another version of head model '{index['head_model']}'", dataset, again)
     return Plan(
         dataset=dataset,
         count=len(index["images"]),
-        head_model=index["head_model"],
+        projector=HeadProjector(model, read_frame(checkpoint_file(dataset, 0)).shape),
         labels=_label_maps(job.config.labels, index["images"]) if job.config.labels else {},
         head_labels=job.config.head_label_set,
         mouth_labels=job.config.mouth_label_set,

@@ -44,24 +44,25 @@ class HeadView:
 
 
 class HeadProjector:
-    """Head model parameters -> HeadView. Poses what it needs, not the whole mesh."""
+    """Head model parameters of one person -> HeadView.
 
-    def __init__(self, model: HeadModel):
-        self._model = model
+    Poses what it needs, not the whole mesh; and it is small, so that processes are handed one instead of each building
+    the head model.
+    """
+
+    def __init__(self, model: HeadModel, shape: np.ndarray):
+        """shape (300,): that of every record, as one video has one."""
+        self._shape = shape
         self._marks = model.at_landmarks(np.array([*LIPS, *NOSE, *EARS]))
         faces = model.faces[np.any([model.regions[name] for name in SOLID if name in model.regions], axis=0)]
         still = model.weights[faces, JAW].max(1) < 0.5
-        self._corners, self._weights = _surface_points(model.v_template, faces[still], SPACING)
-        self._person: tuple[bytes, np.ndarray] = (b"", np.zeros(0))
+        corners, weights = _surface_points(model.v_template, faces[still], SPACING)
+        self._solid = (model.identity(shape)[corners] * weights[..., None]).sum(1)
 
     def views(self, records: list[FrameRecord]) -> list[HeadView]:
-        """One HeadView a record; all records share their shape, as one video does."""
-        shape = records[0].shape
-        if self._person[0] != shape.tobytes():
-            neutral = self._model.identity(shape)
-            self._person = shape.tobytes(), (neutral[self._corners] * self._weights[..., None]).sum(1)
+        """One HeadView a record."""
         marks = self._marks.vertices(
-            shape,
+            self._shape,
             expression=np.stack([r.expression for r in records]),
             jaw_pose=np.stack([_axis_angle(r.jaw_rot6d) for r in records]),
         )
@@ -69,7 +70,7 @@ class HeadProjector:
 
     def _view(self, marks: np.ndarray, r: FrameRecord) -> HeadView:
         pivot = marks[-len(EARS) :].mean(0)
-        points = np.concatenate([marks, pivot[None], self._person[1]])
+        points = np.concatenate([marks, pivot[None], self._solid])
         image = project(points.astype(np.float32), r.R, r.t, r.intrinsics).astype(np.float32, copy=False)
         lips, nose, _, pivot_image, solid = np.split(image, np.cumsum([len(LIPS), len(NOSE), len(EARS), 1]))
         depth = float((r.R @ pivot + r.t)[2])

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from stages import formats, head_model
+from stages import formats
 from stages.detection import SelfieSegmenter
 from stages.images import read_labels, read_rgb, resize_labels
 from stages.layout import IMAGE_SIZE, checkpoint_file, dataset_image
@@ -25,7 +25,7 @@ class Plan:
 
     dataset: Path
     count: int  # images, numbered from 1
-    head_model: str
+    projector: HeadProjector
     labels: dict[int, Path] = field(default_factory=dict)  # image number -> label map
     head_labels: frozenset[int] = frozenset()
     mouth_labels: frozenset[int] = frozenset()
@@ -67,11 +67,7 @@ class MaskSource:
 
     def views(self, numbers: list[int]) -> list[HeadView]:
         records = [formats.read_frame(checkpoint_file(self.plan.dataset, n - 1)) for n in numbers]
-        return self._projector.views(records)
-
-    @cached_property
-    def _projector(self) -> HeadProjector:
-        return HeadProjector(head_model.load(self.plan.head_model))
+        return self.plan.projector.views(records)
 
     @cached_property
     def _colours(self) -> Colours:

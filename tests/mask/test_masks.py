@@ -16,7 +16,7 @@ from tests.mask.conftest import pose
 
 @pytest.fixture(scope="module")
 def view(record):
-    return HeadProjector(head_model.load("open")).views([record])[0]
+    return HeadProjector(head_model.load("open"), record.shape).views([record])[0]
 
 
 def test_view_is_in_pixels_and_upright(view):
@@ -112,7 +112,8 @@ def test_masks_of_real_label_maps(shared_data, name, tmp_path):
         pytest.skip(f"needs {folder}")
     image = resize(read_rgb(folder / f"{name}.jpg"), (512, 512))
     labels = resize_labels(read_labels(folder / f"{name}_labels.png"), (512, 512))
-    view = HeadProjector(head_model.load("open")).views([pose(image)])[0]
+    record = pose(image)
+    view = HeadProjector(head_model.load("open"), record.shape).views([record])[0]
     path = tmp_path / "mouth.png"
 
     def faults(wanted, part, labels=labels):
