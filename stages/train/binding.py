@@ -22,7 +22,7 @@ from stages.train.projection import CACHE, f4
 from stages.train.surface import Surface
 
 COLUMNS = 14
-STEP = np.array([12.0] * 1 + [12.0] * 2 + [0.4] * 4 + [1.0] * 3 + [4.0] + [1.0] * 3, np.float32)
+STEP = np.array([12.0] * 3 + [1.0] * 4 + [2.0] * 3 + [4.0] + [1.0] * 3, np.float32)
 WIDTH, THICKNESS = 0.6, 0.25  # standard deviations at the start, in units of spacing: along the surface, and across
 START_SCALE = np.log(np.array([WIDTH, WIDTH, THICKNESS], np.float32))
 START_OPACITY = 2.0
@@ -162,7 +162,8 @@ class _Bind(torch.autograd.Function):
     @staticmethod
     def backward(ctx, *gradients):
         gradients = [np.ascontiguousarray(g.numpy()) for g in gradients]
-        return torch.from_numpy(_bind_backward(*gradients, *ctx.state)), None, None
+        # a copy, because torch aligns memory to 64 bytes, and BLAS rounds by alignment: a resumed run must not differ
+        return torch.from_numpy(_bind_backward(*gradients, *ctx.state)).clone(), None, None
 
 
 def bind(learned: torch.Tensor, vertices: np.ndarray, surface: Surface) -> tuple[torch.Tensor, ...]:

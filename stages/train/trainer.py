@@ -15,9 +15,8 @@ from stages.train.poses import Poses
 from stages.train.split import Split
 
 WARMUP_RESOLUTION = 256
-BASE_RATE, LATENT_RATE, NETWORK_RATE = 5e-3, 2e-3, 2e-3
-OFFSET_DECAY = 0.0
-POSE_RATE, POSE_DECAY = 0.05, 0.0
+BASE_RATE, LATENT_RATE, NETWORK_RATE = 0.02, 5e-3, 4e-3
+POSE_RATE, POSE_DECAY = 0.1, 0.0
 FINAL_RATE = 0.05  # of the rates at the start, reached exponentially
 CODE_NOISE = 0.05  # standard deviation, codes having a mean square of 1: the tracker is not exact
 
@@ -88,8 +87,6 @@ class Trainer:
         for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
         self.optimiser.step()
-        with torch.no_grad():
-            self.avatar.network.base[:, :3] *= 1 - OFFSET_DECAY * factor
         self.poses.step(i, turn, rotation.grad.cpu().numpy(), translation.grad.cpu().numpy(), factor)
         self.steps += 1
         return loss.item(), mse.item()
