@@ -21,7 +21,8 @@ def make(path: Path, frames: int) -> None:
     from skimage import data
 
     portrait = data.astronaut()[0:420, 60:400]
-    ground = np.random.default_rng(0).integers(60, 200, (68, 120, 3)).astype(np.uint8).repeat(16, 0).repeat(16, 1)[:1080]
+    blocks = np.random.default_rng(0).integers(60, 200, (68, 120, 3)).astype(np.uint8)
+    ground = blocks.repeat(16, 0).repeat(16, 1)[:1080]
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=25, options={"preset": "veryfast", "crf": "20"})
         stream.width, stream.height, stream.pix_fmt = 1920, 1080, "yuv420p"
