@@ -172,7 +172,9 @@ def is_done(stage: Stage, subject: Subject, parts: dict[str, str]) -> tuple[bool
 # --- running -------------------------------------------------------------------------------------------------------
 
 
-def execute(stage: Stage, subject: Subject, config: Any, run: Callable[[Job], dict | None], force: bool = False) -> None:
+def execute(
+    stage: Stage, subject: Subject, config: Any, run: Callable[[Job], dict | None], force: bool = False
+) -> None:
     """Run a stage into its .partial directory and publish it. Raises StageError; leaves .partial for a rerun."""
     config = stage.resolve(subject, config)
     parts = key_parts(stage, subject, config)

@@ -145,7 +145,8 @@ class HeadModel:
         """The same model seen at these MediaPipe landmarks only: V becomes their number, in their order.
 
         The tracker then never poses the whole mesh. Exact for landmarks on vertices (the open head's all are); inside
-        a triangle, exact up to the change of skinning weights across it. Raises KeyError for a landmark the model does not embed.
+        a triangle, exact up to the change of skinning weights across it. Raises KeyError for a landmark the model does
+        not embed.
         """
         where = {int(i): k for k, i in enumerate(self.landmark_ids)}
         rows = np.array([where[int(i)] for i in landmark_ids])

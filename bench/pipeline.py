@@ -1,0 +1,76 @@
+"""The whole pipeline against the floors it must reach: `python -m bench.pipeline demo` or `... VIDEO.mp4`.
+
+Runs `make report` on a fresh volume through the chosen engine (ENGINE=local by default) and prints, for the demo subject
+or a video of one's own, every figure beside its floor. One run a call: a pipeline of minutes is its own average.
+The environments are set up first, so that what is timed is the stages.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parent.parent
+STAGES = ("demo", "frames", "track", "convert", "mask", "train", "report")
+
+
+def make(*words: str) -> None:
+    subprocess.run(["make", *words], cwd=ROOT, check=True, env=os.environ)
+
+
+def floors(demo: bool, m: dict, seconds: float) -> list[tuple[str, float, str, float]]:
+    """(what, measured, direction, floor)"""
+    avatar = m["avatar"]
+    rows = [
+        ("all stages, s", seconds, "<=", 360 if demo else 600),
+        ("frames tracked, % of used", 100 * m["frames"]["tracked"] / m["frames"]["used"], ">=", 100),
+        ("landmark error, median, % of outer-eye distance", m["tracking"]["landmark_error_pct"]["median"], "<=", 1.5),
+        ("jitter of the tracking over the detections'", m["tracking"]["jitter_px"] / m["tracking"]["jitter_px_raw"], "<=", 1),
+        ("reprojection npz -> .frame, max px", m["convert"]["reprojection_px_max"], "<=", 0.01),
+        ("psnr full frame, blocks, dB", avatar["blocks"]["psnr_full"], ">=", 30 if demo else 27),
+        ("psnr head, blocks, dB", avatar["blocks"]["psnr_head"], ">=", 27.5 if demo else 24),
+    ]
+    if demo:
+        truth = m["tracking"]["truth"]
+        rows += [
+            ("psnr full frame, last, dB", avatar["last"]["psnr_full"], ">=", 30),
+            ("psnr head, last, dB", avatar["last"]["psnr_head"], ">=", 27.5),
+            ("training, s", m["seconds"]["train"], "<=", 120),
+            ("eyelid correlation, worse eye", min(truth["eyelid_correlation"].values()), ">=", 0.8),
+        ]
+    rows += [(f"memory of {s}, MB", m["peak_memory_mb"][s], "<=", 1000) for s in ("frames", "track", "convert", "mask")]
+    return rows
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("video", help="'demo', or a video file")
+    arguments.add_argument("--engine", default="local")
+    asked = arguments.parse_args()
+    demo = asked.video == "demo"
+    volume = Path(tempfile.mkdtemp(prefix="bench-", dir=ROOT / "build" if (ROOT / "build").is_dir() else None))
+    words = [f"DATA={volume}", f"ENGINE={asked.engine}"]
+    make("environments", *words)
+    started = time.monotonic()
+    if demo:
+        make("demo", *words)
+    else:
+        make("report", "ID=bench", f"VIDEO={Path(asked.video).resolve()}", *words)
+    seconds = time.monotonic() - started
+    metrics = json.loads((volume / ("demo" if demo else "bench") / "report" / "metrics.json").read_text())
+    table = Table("figure", "measured", "", "floor", "", title=asked.video)
+    for what, value, direction, floor in floors(demo, metrics, seconds):
+        reached = value <= floor if direction == "<=" else value >= floor
+        table.add_row(what, f"{value:.3g}", direction, f"{floor:g}", "" if reached else "[red]missed")
+    Console().print(table)
+    print(json.dumps({"seconds": metrics["seconds"], "peak_memory_mb": metrics["peak_memory_mb"], "volume": str(volume)}))
+
+
+if __name__ == "__main__":
+    main()
