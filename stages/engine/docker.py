@@ -164,7 +164,9 @@ def run(request: Request, environment: dict) -> int:
     _join_running(connection, request)
     environment = {"engine": "docker", "image": built.id, **environment}
     settings = container.settings(request, environment, connection.info())
-    return _stream(connection.containers.create(built.id, **settings), request.subject.data.absolute())
+    with _explained():
+        held = connection.containers.create(built.id, **settings)
+    return _stream(held, request.subject.data.absolute())
 
 
 def _join_running(connection: docker.DockerClient, request: Request) -> None:
@@ -182,7 +184,7 @@ def _join_running(connection: docker.DockerClient, request: Request) -> None:
 def _stream(held: docker.models.containers.Container, data: Path, start: bool = True) -> int:
     """Start a container, pass its output on until it ends, and remove it. Returns its exit code."""
     try:
-        with _stopping_on_signals(held):
+        with _explained(), _stopping_on_signals(held):
             output = held.attach(stream=True, logs=not start, demux=True)
             if start:
                 held.start()
@@ -200,11 +202,19 @@ def _stream(held: docker.models.containers.Container, data: Path, start: bool = 
                 exit=Exit.ENVIRONMENT,
             )
         return code
-    except APIError as e:
-        raise StageError(f"the container cannot be run: {e.explanation or e}", exit=Exit.ENVIRONMENT) from e
     finally:
         with contextlib.suppress(NotFound, APIError):
             held.remove(force=True)
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """What the daemon refuses, in its own words and without a traceback."""
+    try:
+        yield
+    except APIError as e:
+        what = f"Docker refuses to run the container: {e.explanation or e}"
+        raise StageError(what, next="ENGINE=local does without Docker", exit=Exit.ENVIRONMENT) from e
 
 
 @contextlib.contextmanager

@@ -98,9 +98,9 @@ def parse(stage: Stage, argv: list[str]) -> Request | None:
     }
     if remembered:
         config = _parse(stage, [*argv, *remembered.values()])[3]
-    config = _with_paths(config)
+    config = _with_paths(stage.resolve(subject, _with_paths(config)))
     given |= {f.name: _word(f, config) for f in fields(config) if f.metadata.get("input") and f.name in given}
-    return Request(stage, subject, stage.resolve(subject, config), force, given, remembered)
+    return Request(stage, subject, config, force, given, remembered)
 
 
 def _parse(stage: Stage, argv: list[str]) -> tuple[str, Path, bool, Any] | None:

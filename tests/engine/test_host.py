@@ -92,3 +92,13 @@ def test_inputs_are_mounted_read_only_and_renamed(tmp_path):
     assert mounts["/input/video/my film.mp4"]["ReadOnly"] and mounts["/input/video/my film.mp4"]["Source"] == str(video)
     assert not mounts["/data"]["ReadOnly"]
     assert settings["environment"]["NUMBA_CACHE_DIR"].startswith("/data/.cache/docker/frames-")
+
+
+def test_a_subject_s_own_video_is_mounted_by_its_whole_path(tmp_path, monkeypatch):
+    """DATA=data is relative; Docker takes absolute paths only."""
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "data/roman/video.mp4", "film")
+    asked = request.parse(load("frames"), ["roman", "--data=data"])
+    mounts = container.settings(asked, {}, daemon())["mounts"]
+    assert [m["Source"] for m in mounts if m["Target"].startswith("/input")] == [str(tmp_path / "data/roman/video.mp4")]
+    assert all(Path(m["Source"]).is_absolute() for m in mounts)
