@@ -28,7 +28,7 @@ PARTS = {  # what a person wants to know -> functions of the profile, cumulative
     "binding, backward": ("binding.py", "backward"),
     "loss": ("losses.py", "forward"),
     "all of backward": ("_tensor.py", "backward"),
-    "Adam": ("optimizer.py", "wrapper"),
+    "Adam": ("adam.py", "step"),
     "pose correction": ("poses.py", "step"),
 }
 

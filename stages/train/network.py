@@ -68,9 +68,8 @@ class Deformation(nn.Module):
         self.latent = nn.Parameter(torch.randn(gaussians, LATENT) * 0.3)
         self.hidden = nn.Linear(COMPONENTS, WIDTH)
         self.layer = nn.Linear(WIDTH, LATENT * HIDDEN + HIDDEN)
-        self.out = nn.Linear(HIDDEN, COLUMNS)
+        self.out = nn.Linear(HIDDEN, COLUMNS, bias=False)  # the base is its bias
         nn.init.zeros_(self.out.weight)  # at the start every frame is its base
-        nn.init.zeros_(self.out.bias)
 
     def forward(self, raw: torch.Tensor) -> torch.Tensor:
         """raw code (111,) -> learned (N,COLUMNS), as binding.bind takes it."""

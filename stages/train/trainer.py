@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from stages.train.adam import Adam
 from stages.train.avatar import Avatar, codes
 from stages.train.dataset import Dataset
 from stages.train.poses import Poses
 from stages.train.split import Split
 
 WARMUP_RESOLUTION = 256
-BASE_RATE, LATENT_RATE, NETWORK_RATE = 0.02, 5e-3, 4e-3
+BASE_RATE, LATENT_RATE, NETWORK_RATE = 0.02, 0.01, 8e-3
 POSE_RATE, POSE_DECAY = 0.1, 0.0
 FINAL_RATE = 0.05  # of the rates at the start, reached exponentially
 CODE_NOISE = 0.05  # standard deviation, codes having a mean square of 1: the tracker is not exact
@@ -56,20 +57,15 @@ class Trainer:
     steps: int = 0
     curve: list = field(default_factory=list)
     poses: Poses = field(init=False)
-    optimiser: torch.optim.Adam = field(init=False)
+    optimiser: Adam = field(init=False)
 
     def __post_init__(self):
         self.codes = codes(self.dataset)
         self.poses = Poses(len(self.dataset), POSE_RATE, POSE_DECAY)
         network = self.avatar.network
         dense = [p for module in (network.hidden, network.layer, network.out) for p in module.parameters()]
-        groups = [
-            {"params": [network.base], "lr": BASE_RATE},
-            {"params": [network.latent], "lr": LATENT_RATE},
-            {"params": dense, "lr": NETWORK_RATE},
-        ]
-        self.optimiser = torch.optim.Adam(groups, eps=1e-15, fused=True)
-        self.rates = [group["lr"] for group in groups]
+        rates = [(network.base, BASE_RATE), (network.latent, LATENT_RATE), *((p, NETWORK_RATE) for p in dense)]
+        self.optimiser = Adam(rates)
 
     def step(self) -> tuple[float, float]:
         """One frame: forward, backward, Adam. -> loss, mean squared error."""
@@ -82,11 +78,8 @@ class Trainer:
         image = self.render(i, rotation, translation, resolution, self.schedule.noise(self.steps, self.codes.shape[1]))
         picture = self.dataset.picture(i, resolution)
         loss, mse = self.avatar.backend.huber(image, picture.pixels, picture.labels, self.mouth_weight)
-        self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
-            group["lr"] = rate * factor
-        self.optimiser.step()
+        self.optimiser.step(factor)
         self.poses.step(i, turn, rotation.grad.cpu().numpy(), translation.grad.cpu().numpy(), factor)
         self.steps += 1
         return loss.item(), mse.item()
@@ -108,11 +101,11 @@ class Trainer:
 
     def state(self) -> dict:
         poses = {k: torch.from_numpy(v) for k, v in self.poses.state().items()}
-        return {"step": self.steps, **self.avatar.state(), "poses": poses, "optimiser": self.optimiser.state_dict()}
+        return {"step": self.steps, **self.avatar.state(), "poses": poses, "optimiser": self.optimiser.state()}
 
     def restore(self, state: dict) -> None:
         """Go on from `state()`; the avatar is the one that `Avatar.restored` made of it."""
         self.steps = state["step"]
         self.poses.restore({k: v.numpy() for k, v in state["poses"].items()})
         if "optimiser" in state:  # a finished training has dropped it
-            self.optimiser.load_state_dict(state["optimiser"])
+            self.optimiser.restore(state["optimiser"])

@@ -8,6 +8,7 @@ import torch
 
 from stages.errors import Exit, StageError
 from stages.train import evaluation, ply
+from stages.train.adam import Adam
 from stages.train.avatar import Avatar, fresh
 from stages.train.backend import choose
 from stages.train.dataset import Dataset
@@ -121,6 +122,19 @@ def test_the_canonical_ply_is_what_viewers_read(small, tmp_path):
     w, x, y, z = q.T
     first = np.stack([1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)], 1)
     assert np.abs(first * s[:, :1] - axes[:, :, 0]).max() < 1e-6
+
+
+def test_adam_is_the_paper_s():
+    rng = np.random.default_rng(0)
+    start, gradients = rng.standard_normal(50), rng.standard_normal((5, 50))
+    parameter = torch.nn.Parameter(torch.from_numpy(start).float())
+    adam, m, v, expected = Adam([(parameter, 0.01)]), 0.0, 0.0, start
+    for t, g in enumerate(gradients, 1):
+        parameter.grad = torch.from_numpy(g).float()
+        adam.step(0.5)
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+        expected = expected - 0.5 * 0.01 * (m / (1 - 0.9**t)) / np.sqrt(v / (1 - 0.999**t))
+    assert np.abs(parameter.detach().numpy() - expected).max() < 1e-5
 
 
 def test_devices():
