@@ -151,7 +151,7 @@ def evaluate(job: Job, trainer: Trainer) -> dict:
 
 
 def write_canonical(path: Path, trainer: Trainer) -> None:
-    zeros = [np.zeros((1, n), np.float32) for n in (100, 3, 6, 2)]
+    zeros = [np.zeros((1, n), np.float32) for n in (100, 3, 6, 2, 3)]
     ply.write(path, *trainer.avatar.gaussians(Code.raw(*zeros)[0], trainer.dataset.neutral()))
 
 

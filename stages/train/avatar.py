@@ -22,7 +22,7 @@ class Avatar:
     def render(
         self, raw: np.ndarray, vertices: np.ndarray, rotation: torch.Tensor, translation: torch.Tensor, camera: Camera
     ) -> torch.Tensor:
-        """raw code (111,), mesh (V,3), world-to-camera -> image (4,H,W) over white, differentiable."""
+        """raw code (114,), mesh (V,3), world-to-camera -> image (4,H,W) over white, differentiable."""
         learned = self.network(torch.from_numpy(raw).to(self.backend.device))
         gaussians = self.backend.bind(learned, vertices, self.surface)
         return self.backend.rasterise(*gaussians, rotation, translation, camera, BACKGROUND)
@@ -47,8 +47,9 @@ class Avatar:
 
 
 def codes(dataset) -> np.ndarray:
-    """(F,111) raw codes of a dataset's frames."""
-    return Code.raw(dataset.expression, dataset.jaw_pose, dataset.eye_pose, dataset.eyelids).astype(np.float32)
+    """(F,114) raw codes of a dataset's frames."""
+    d = dataset
+    return Code.raw(d.expression, d.jaw_pose, d.eye_pose, d.eyelids, d.view).astype(np.float32)
 
 
 def fresh(dataset, train: tuple[int, ...], gaussians: int, seed: int, backend: Backend) -> Avatar:
