@@ -1,7 +1,7 @@
 """A small rigid correction of each training frame's camera: it wins back what the tracker's jitter costs.
 
 Six numbers a frame: a rotation vector about the head's origin and a translation, both in camera axes. Unseen frames
-have none of their own: they take what their training neighbours suggest, never their own picture.
+have none: they are judged with the tracker's camera, never with what their own picture would say.
 """
 
 import numpy as np

@@ -1,0 +1,60 @@
+"""kill -9 in the middle of a stage, then the same command again: the bytes of an undisturbed run."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+from stages.contract import SUMS, receipt
+from stages.layout import WRITER, Subject
+from tests.pipeline.conftest import ORDER, ROOT, command, run
+
+
+def copy_up_to(demo: Subject, stage: str, data) -> Subject:
+    """The demo's volume with what stages before `stage` wrote."""
+    subject = Subject(data, demo.name)
+    for directory, writer in WRITER.items():
+        if ORDER.index(writer) < ORDER.index(stage):
+            shutil.copytree(demo.directory(directory), subject.directory(directory))
+    return subject
+
+
+def kill_when_under_way(stage: str, subject: Subject, files: int) -> bool:
+    """Start the stage, kill -9 its whole group once `files` files are in its .partial; False when it was done first."""
+    writes = next(d for d, writer in WRITER.items() if writer == stage)
+    process = subprocess.Popen(
+        command(stage, subject), cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while process.poll() is None:
+        partial = subject.partial(writes)
+        if partial.exists() and sum(p.is_file() for p in partial.rglob("*")) > files:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return not subject.directory(writes).exists()
+        time.sleep(0.005)
+    return False
+
+
+@pytest.mark.parametrize("stage", ORDER)
+def test_kill_and_rerun(demo, stage, tmp_path):
+    writes = next(d for d, writer in WRITER.items() if writer == stage)
+    subject = copy_up_to(demo, stage, tmp_path / "data")
+    killed = kill_when_under_way(stage, subject, files=1 if stage in ("demo", "train", "report") else 6)
+    assert not subject.directory(writes).exists() or not killed
+    again = run(stage, subject)
+    assert again.returncode == 0, again.stdout + again.stderr
+    whole, resumed = demo.directory(writes), subject.directory(writes)
+    if stage in ("demo", "frames", "track", "convert", "mask"):
+        assert (resumed / SUMS).read_text() == (whole / SUMS).read_text()
+        assert receipt(resumed)["outputs"] == receipt(whole)["outputs"]
+    elif stage == "train":  # its curve holds seconds; the avatar and its pictures must not differ
+        assert (resumed / "canonical.ply").read_bytes() == (whole / "canonical.ply").read_bytes()
+        pictures = sorted(p.name for p in (whole / "test").iterdir())
+        assert pictures == sorted(p.name for p in (resumed / "test").iterdir())
+        for name in pictures:
+            assert (resumed / "test" / name).read_bytes() == (whole / "test" / name).read_bytes(), name
+    else:
+        assert (resumed / "test.mp4").read_bytes() == (whole / "test.mp4").read_bytes()

@@ -1,0 +1,54 @@
+"""A video in, an avatar out: what the stages leave fits together, and a rerun costs nothing."""
+
+import json
+
+import numpy as np
+from PIL import Image
+
+from stages.contract import receipt
+from stages.layout import WRITER, alpha_mask, checkpoint_file, dataset_image, parsing_mask
+from tests.pipeline.conftest import FRAMES, ORDER, run
+
+
+def metrics(subject):
+    return json.loads((subject.directory("report") / "metrics.json").read_text())
+
+
+def test_every_frame_becomes_a_frame_file_an_image_and_three_masks(demo):
+    dataset, masks = demo.directory("dataset"), demo.directory("masks")
+    for i in range(FRAMES):
+        assert checkpoint_file(dataset, i).exists()
+        assert Image.open(dataset_image(dataset, i + 1)).size == (512, 512)
+        assert Image.open(alpha_mask(masks, i + 1)).mode == "L"
+        for part in ("neckhead", "mouth"):
+            mask = np.asarray(Image.open(parsing_mask(masks, i + 1, part)))
+            assert mask.shape == (512, 512) and set(np.unique(mask)) == {0, 255}
+    # FlashAvatar counts the files: not one more
+    assert len(list((dataset / "checkpoint").iterdir())) == FRAMES
+    assert len(list((dataset / "imgs").iterdir())) == FRAMES
+
+
+def test_metrics_have_what_a_reader_compares(demo):
+    m = metrics(demo)
+    assert m["frames"] == m["frames"] | {"source": FRAMES, "used": FRAMES, "tracked": FRAMES}
+    assert m["tracking"]["landmark_error_pct"]["median"] < 2.5
+    assert m["tracking"]["truth"]
+    assert m["convert"]["reprojection_px_max"] < 0.01
+    for split in ("last", "blocks"):
+        assert {"psnr_full", "psnr_head", "ssim"} <= m["avatar"][split].keys()
+    for stage in ORDER[1:-1]:
+        assert m["seconds"][stage] > 0 and m["peak_memory_mb"][stage] > 10
+
+
+def test_the_report_is_one_file_of_its_own(demo):
+    page = (demo.directory("report") / "index.html").read_text()
+    assert "http://" not in page.replace("http://www.w3.org", "") and "https://" not in page
+    assert 'src="data:video/mp4;base64,' in page
+
+
+def test_a_second_run_of_everything_does_nothing(demo):
+    before = {d: receipt(demo.directory(d)) for d in WRITER}
+    for stage in ORDER:
+        done = run(stage, demo)
+        assert "nothing to do" in done.stdout, f"{stage}: {done.stdout}{done.stderr}"
+    assert {d: receipt(demo.directory(d)) for d in WRITER} == before
