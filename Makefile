@@ -62,6 +62,9 @@ endif
 source: .venv/host/lock
 	$(call run,demo)
 
+ifneq ($(filter-out avatarmake,$(TRACKER)),)
+  $(error TRACKER=$(TRACKER) is not there yet. Type: make $(MAKECMDGOALS) ID=$(ID), which tracks with our own)
+endif
 ifeq ($(ID),)
   ifneq ($(filter $(STAGES) status,$(MAKECMDGOALS)),)
     $(error Which subject? Type: make $(MAKECMDGOALS) ID=roman)

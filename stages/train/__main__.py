@@ -7,7 +7,7 @@ from pathlib import Path
 
 # Threads that wait for each other must sleep: spinning ones starve whatever else runs on the machine, and each other.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-os.environ.setdefault("MKL_CBWR", "AUTO")  # MKL then sums in one order; else one run in thirty differed in a last bit
+os.environ.setdefault("MKL_CBWR", "AUTO")  # MKL promises equal sums run after run only where it is asked to
 
 import numpy as np
 import torch

@@ -43,8 +43,6 @@ def _missing() -> str:
 def _cpu() -> Backend:
     from stages.train import binding, losses, rasteriser
 
-    # Said, a number of threads stays; unsaid, MKL takes fewer on a busy machine, and sums come out in another order.
-    torch.set_num_threads(torch.get_num_threads())
     return Backend(torch.device("cpu"), binding.bind, rasteriser.rasterise, losses.huber)
 
 

@@ -18,7 +18,7 @@ import numba as nb
 import numpy as np
 import torch
 
-from stages.train.projection import CACHE, f4
+from stages.train.projection import CACHE, STRICT, f4
 from stages.train.surface import Surface
 
 COLUMNS = 14
@@ -29,7 +29,7 @@ START_OPACITY = 2.0
 LOG_SCALE = (-4.0, 2.0)  # bounds of log(standard deviation / spacing)
 
 
-@nb.njit(fastmath=True)
+@nb.njit(fastmath=STRICT)
 def _frame(vertices, corners, weights):
     """-> point, and the frame's columns: edge, normal x edge, normal. Unit vectors."""
     a, b, c = vertices[corners[0]], vertices[corners[1]], vertices[corners[2]]
@@ -49,14 +49,14 @@ def _frame(vertices, corners, weights):
     )
 
 
-@nb.njit(fastmath=True)
+@nb.njit(fastmath=STRICT)
 def _quaternion(x, step):
     w, i, j, k = f4(1) + x[3] * step[3], x[4] * step[4], x[5] * step[5], x[6] * step[6]
     n = f4(1) / math.sqrt(w * w + i * i + j * j + k * k + f4(1e-24))
     return w * n, i * n, j * n, k * n, n
 
 
-@nb.njit(fastmath=True)
+@nb.njit(fastmath=STRICT)
 def _rotation(w, i, j, k):
     two = f4(2)
     return (
@@ -66,7 +66,7 @@ def _rotation(w, i, j, k):
     )
 
 
-@nb.njit(parallel=True, fastmath=True, cache=CACHE)
+@nb.njit(parallel=True, fastmath=STRICT, cache=CACHE)
 def _bind(x, vertices, corners, weights, spacing, step, start_scale, start_opacity, low, high):
     n = len(x)
     means, axes = np.empty((n, 3), np.float32), np.empty((n, 3, 3), np.float32)
@@ -88,7 +88,7 @@ def _bind(x, vertices, corners, weights, spacing, step, start_scale, start_opaci
     return means, axes, opacities, colours
 
 
-@nb.njit(parallel=True, fastmath=True, cache=CACHE)
+@nb.njit(parallel=True, fastmath=STRICT, cache=CACHE)
 def _bind_backward(
     d_means,
     d_axes,

@@ -20,9 +20,12 @@ SUMS = 9  # the gradients of the same, in the same order
 # Compiled code is kept beside the sources where that can be written (or in NUMBA_CACHE_DIR), else it is made anew.
 CACHE = "NUMBA_CACHE_DIR" in os.environ or os.access(Path(__file__).parent, os.W_OK)
 f4 = np.float32
+# fastmath without leave to reorder sums: a kernel just compiled and the same one out of numba's cache reordered them
+# differently, and a resumed training came out another one. Only blending needs reordering, to vectorise its sums.
+STRICT = {"nnan", "ninf", "nsz", "arcp", "contract"}
 
 
-@nb.njit(parallel=True, fastmath=True, cache=CACHE)
+@nb.njit(parallel=True, fastmath=STRICT, cache=CACHE)
 def project(means, axes, opacities, colours, r, t, fx, fy, cx, cy, width, height):
     """-> splats (N, SPLAT), boxes (N,4) int32 [x0, x1, y0, y1) in pixels, empty when unseen; keys (N,) uint64."""
     n = len(means)
@@ -59,7 +62,7 @@ def project(means, axes, opacities, colours, r, t, fx, fy, cx, cy, width, height
     return splats, boxes, keys
 
 
-@nb.njit(fastmath=True, inline="always")
+@nb.njit(fastmath=STRICT, inline="always")
 def _to_camera(m, r, t):
     x = r[0, 0] * m[0] + r[0, 1] * m[1] + r[0, 2] * m[2] + t[0]
     y = r[1, 0] * m[0] + r[1, 1] * m[1] + r[1, 2] * m[2] + t[1]
@@ -67,7 +70,7 @@ def _to_camera(m, r, t):
     return x, y, z
 
 
-@nb.njit(fastmath=True, inline="always")
+@nb.njit(fastmath=STRICT, inline="always")
 def _jacobian(x, y, z, r, fx, fy):
     """U = J R, (2,3) row-major: how a pixel moves with a world point. J has [fx/z, 0, -fx x/z^2; 0, fy/z, ...]."""
     jx, jxz, jy, jyz = fx / z, -fx * x / (z * z), fy / z, -fy * y / (z * z)
@@ -81,14 +84,14 @@ def _jacobian(x, y, z, r, fx, fy):
     )
 
 
-@nb.njit(fastmath=True, inline="always")
+@nb.njit(fastmath=STRICT, inline="always")
 def _add_row(out, at, factor, a, b, c):
     out[at] += factor * a
     out[at + 1] += factor * b
     out[at + 2] += factor * c
 
 
-@nb.njit(parallel=True, fastmath=True, cache=CACHE)
+@nb.njit(parallel=True, fastmath=STRICT, cache=CACHE)
 def project_backward(sums, starts, splats, boxes, means, axes, r, t, fx, fy):
     """Gradients of `project`; sums (E, SUMS) lie Gaussian by Gaussian, starts (N+1,).
 
