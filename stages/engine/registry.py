@@ -81,7 +81,7 @@ def wheels(lock: Path) -> list[Path]:
         there = _matching(wanted)
         if len(there) < len(wanted):
             missing = len(wanted) - len(there)
-            print(f"fetching {missing} wheels of {lock.relative_to(ROOT)}", file=sys.stderr, flush=True)
+            print(f"{lock.parent.name}: fetching {missing} wheels", file=sys.stderr, flush=True)
             flags = ("-qq", "--disable-pip-version-check", "--no-deps", "--require-hashes", "--only-binary=:all:")
             words = (sys.executable, "-m", "pip", "download", *flags, f"--dest={WHEELS}", "-r", str(lock))
             done = subprocess.run(words, capture_output=True, text=True)

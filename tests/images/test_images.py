@@ -111,7 +111,8 @@ def checkout(tmp_path, monkeypatch):
     same = {stage: docker.client().images.get(tag(stage)).id for stage in stages}
     yield tmp_path, stages, same
     for stage in stages:
-        docker.client().images.remove(docker.tag(stage))
+        if docker.image(stage) is not None:
+            docker.client().images.remove(docker.tag(stage))
 
 
 def test_an_edit_in_convert_changes_convert_s_image_only(checkout):
