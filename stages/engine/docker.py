@@ -134,7 +134,7 @@ def _labels(stage: Stage, base_name: str, inputs: str) -> dict[str, str]:
     labels = {
         "title": f"avatarmake {stage.name}",
         "description": stage.summary,
-        "source": git("remote", "get-url", "origin") or "unknown",
+        "source": project.get("urls", {}).get("source", "unknown"),  # not git's remote: it differs between clones
         "revision": revision(*paths),
         "version": project["version"],
         "created": git("log", "-1", "--format=%cI", "--", *paths) or "unknown",
