@@ -165,5 +165,5 @@ def reduced(plane: np.ndarray, side: int) -> np.ndarray:
     k = plane.shape[0] // side
     if k == 1:
         return plane
-    rows = sum(plane[i::k] for i in range(k))  # six times as fast as a mean over two axes
+    rows = sum(plane[i::k] for i in range(k))  # a mean over two axes at once is slow
     return sum(rows[:, i::k] for i in range(k)) / np.float32(k * k)

@@ -23,7 +23,7 @@ class Code(nn.Module):
     """expression, jaw, eyes, eyelids and view -> the network's input: principal components over the training frames.
 
     The view is how the head is turned to the camera: light stays where it is and the neck does not turn along, so that
-    both follow from it. It gained 0.9 dB on the end of a real video, and nothing was lost elsewhere.
+    both follow from it. It counts at the end of a real video, where the head turns as nowhere before.
 
     Directions that no training frame took are dropped, and along the others a code stops at the edge of what was
     seen (and MARGIN of its width beyond): the network has learned nothing about what lies outside.
