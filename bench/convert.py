@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from stages import cameras, formats, head_model, layout
-from stages.contract import RECEIPT
+from stages.publication import RECEIPT
 
 
 def performance(index: int, shape: np.ndarray) -> formats.Tracking:

@@ -15,8 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from stages.contract import RECEIPT
 from stages.layout import checkpoint_file, dataset_image
+from stages.publication import RECEIPT
 
 
 def repeat(dataset: Path, out: Path, count: int) -> None:

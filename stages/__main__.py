@@ -10,7 +10,8 @@ from typing import Annotated
 import cyclopts
 from cyclopts import Parameter
 
-from stages import contract, engine
+from stages import engine
+from stages.command import failures
 
 app = cyclopts.App(name="python -m stages", help=__doc__.splitlines()[0], version_flags=[])
 app["--help"].group = "Commands"
@@ -90,7 +91,7 @@ def environment(name: str) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    with contract.failures("avatarmake") as outcome:
+    with failures("avatarmake") as outcome:
         code = app(sys.argv[1:] if argv is None else argv, exit_on_error=False, result_action="return_value")
         return int(code or 0) if isinstance(code, int) else 0
     return int(outcome.code)

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from stages import cameras, torch_archive
-from stages.contract import whole
 from stages.errors import StageError
 from stages.layout import IMAGE_SIZE
+from stages.publication import whole
 
 TRACKER_SIZE = 256  # side in pixels that flame-head-tracker's K refers to, whatever the image
 LEFT_BLINK, RIGHT_BLINK = 9, 10  # eyeBlinkLeft, eyeBlinkRight among MediaPipe's 52 blendshapes

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.contract import whole
 from stages.errors import StageError
+from stages.publication import whole
 
 # BiSeNet's 19 classes, as face-parsing networks number them. CelebAMask-HQ's own table differs (mouth at 10, neck at
 # 17, cloth at 18): a mask made by that table sits on the nose.

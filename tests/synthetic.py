@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from stages import cameras, formats, head_model, layout
-from stages.contract import RECEIPT
+from stages.publication import RECEIPT
 
 SUBJECT = "fake"
 

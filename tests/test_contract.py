@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from stages import contract
-from stages.contract import Job, Stage, execute, option, receipt
+from stages.command import command
+from stages.contract import ROOT, Job, Stage, option
 from stages.errors import Exit, StageError
+from stages.execution import execute
 from stages.layout import Subject
+from stages.publication import RECEIPT, SUMS, receipt, whole
 
 
 @dataclass(frozen=True)
@@ -57,16 +59,16 @@ def test_a_stage_leaves_its_directory_and_a_receipt(subject):
     assert done["outputs"]["files"] == 5
     assert done["seconds"] >= 0 and done["peak_memory_mb"] > 1
     assert not subject.partial("frames").exists()
-    check = subprocess.run(["sha256sum", "-c", "--quiet", contract.SUMS], cwd=subject.directory("frames"))
+    check = subprocess.run(["sha256sum", "-c", "--quiet", SUMS], cwd=subject.directory("frames"))
     assert check.returncode == 0
 
 
 def test_a_second_run_does_nothing_and_says_so(subject, capsys):
     execute(COUNT, subject, CountConfig(), count)
-    before = (subject.directory("frames") / contract.RECEIPT).read_bytes()
+    before = (subject.directory("frames") / RECEIPT).read_bytes()
     execute(COUNT, subject, CountConfig(workers=7), lambda job: pytest.fail("ran again"))
     assert "nothing to do" in capsys.readouterr().out
-    assert (subject.directory("frames") / contract.RECEIPT).read_bytes() == before
+    assert (subject.directory("frames") / RECEIPT).read_bytes() == before
 
 
 def test_a_changed_option_is_named(subject, capsys):
@@ -153,32 +155,33 @@ def test_two_runs_at_once_are_refused(subject):
 SLOW = """
 import sys, time
 sys.path.insert(0, {root!r})
+from stages.command import main
 from tests.test_contract import *
 def slow(job):
     for i in range(job.config.upto):
         path = job.out / f"{{i}}.txt"
         if not path.exists():
             time.sleep(0.05)
-            with contract.whole(path) as p:
+            with whole(path) as p:
                 p.write_text(str(i))
             print(i, flush=True)
     return {{}}
-contract.main(COUNT, slow)
+main(COUNT, slow)
 """
 
 
 def test_kill_9_then_again_is_an_undisturbed_run(subject, tmp_path):
     script = tmp_path / "slow.py"
-    script.write_text(SLOW.format(root=str(contract.ROOT)))
+    script.write_text(SLOW.format(root=str(ROOT)))
     command = [sys.executable, str(script), "roman", "--data", str(subject.data), "--upto", "20"]
-    first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True, cwd=contract.ROOT)
+    first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True, cwd=ROOT)
     for line in first.stdout:
         if line.strip() == "7":
             break
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
     assert not subject.directory("frames").exists()
-    second = subprocess.run(command, capture_output=True, text=True, cwd=contract.ROOT, check=True)
+    second = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
     assert "\n7\n" not in second.stdout and "\n19\n" in second.stdout  # went on where it was
     done = receipt(subject.directory("frames"))
     assert done["resumed"] and done["outputs"]["files"] == 20
@@ -188,12 +191,12 @@ def test_kill_9_then_again_is_an_undisturbed_run(subject, tmp_path):
 
 
 def run_command(argv, run=count):
-    return contract.command(COUNT, run, argv)
+    return command(COUNT, run, argv)
 
 
 def test_the_command_line_is_the_config(subject):
     assert run_command(["roman", "--data", str(subject.data), "--upto", "3"]) == Exit.OK
-    assert json.loads((subject.directory("frames") / contract.RECEIPT).read_text())["config"]["upto"] == 3
+    assert json.loads((subject.directory("frames") / RECEIPT).read_text())["config"]["upto"] == 3
 
 
 def test_exit_codes_tell_a_bad_video_from_try_again(subject, capsys):
@@ -217,13 +220,13 @@ def test_exit_codes_tell_a_bad_video_from_try_again(subject, capsys):
 
 def test_a_receipt_that_cannot_be_read_is_said(subject):
     execute(COUNT, subject, CountConfig(), count)
-    (subject.directory("frames") / contract.RECEIPT).write_text("{")
+    (subject.directory("frames") / RECEIPT).write_text("{")
     with pytest.raises(StageError, match="stage.json"):
         execute(COUNT, subject, CountConfig(), count)
 
 
 def test_whole_writes_all_or_nothing(tmp_path):
-    with pytest.raises(RuntimeError), contract.whole(tmp_path / "a.txt") as p:
+    with pytest.raises(RuntimeError), whole(tmp_path / "a.txt") as p:
         p.write_text("half")
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []

@@ -9,12 +9,14 @@ from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 
 from stages import formats, head_model, layout
-from stages.contract import Job, main, whole
+from stages.command import main
+from stages.contract import Job
 from stages.convert import STAGE
 from stages.convert.chunk import Plan, Seen, begin, work, work_on
 from stages.errors import StageError
 from stages.head_model import HeadModel
 from stages.jitter import jitter_px
+from stages.publication import whole
 
 CHUNK = 100  # frames: a few MB, and a progress line now and then
 # Without a tracker.json the files are flame-head-tracker's own, whose parameters mean FLAME

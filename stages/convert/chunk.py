@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from stages import formats, layout
-from stages.contract import whole
 from stages.convert import check
 from stages.convert.record import convert
 from stages.errors import StageError
 from stages.head_model import HeadModel
 from stages.jitter import RIGID
+from stages.publication import whole
 
 
 @dataclass(frozen=True)

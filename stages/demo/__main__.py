@@ -3,10 +3,12 @@
 import numpy as np
 
 from stages import head_model
-from stages.contract import Job, main, whole
+from stages.command import main
+from stages.contract import Job
 from stages.demo import STAGE, scene, script
 from stages.demo.video import write_video
 from stages.errors import Exit, StageError
+from stages.publication import whole
 
 
 def run(job: Job) -> dict:

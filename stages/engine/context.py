@@ -10,9 +10,10 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
-from stages.contract import ROOT, source_files
+from stages.contract import ROOT
 from stages.engine import registry
 from stages.errors import Exit, StageError
+from stages.key import source_files
 
 
 def files(stage: str) -> list[Path]:

@@ -26,7 +26,7 @@ ADVICE = "If the registry cannot be reached, give wheels or an index in pip's ow
 @functools.cache
 def settings() -> dict[str, list[str]]:
     """pip's settings on this host by name, the environment's before the configuration files'."""
-    listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True)
+    listed = subprocess.run([*pip(), "config", "list"], capture_output=True, text=True)
     found: dict[str, list[str]] = {}
     for line in listed.stdout.splitlines():
         match = re.fullmatch(r"(?:global|install|download)\.([a-z-]+)='(.*)'", line.strip())
@@ -66,6 +66,12 @@ def uv_flags() -> list[str]:
     return flags + (extra + ["--index-strategy=unsafe-best-match"] if extra else [])
 
 
+def pip() -> tuple[str, ...]:
+    """The host environment's pip: the one that make set up. The others are made by uv and have none."""
+    host = HOME / "host" / "bin" / "python"
+    return (str(host) if host.exists() else sys.executable, "-m", "pip")
+
+
 def _uv() -> str:
     beside = Path(sys.executable).with_name("uv")
     return str(beside) if beside.exists() else "uv"
@@ -83,7 +89,7 @@ def wheels(lock: Path) -> list[Path]:
             missing = len(wanted) - len(there)
             print(f"{lock.parent.name}: fetching {missing} wheels", file=sys.stderr, flush=True)
             flags = ("-qq", "--disable-pip-version-check", "--no-deps", "--require-hashes", "--only-binary=:all:")
-            words = (sys.executable, "-m", "pip", "download", *flags, f"--dest={WHEELS}", "-r", str(lock))
+            words = (*pip(), "download", *flags, f"--dest={WHEELS}", "-r", str(lock))
             done = subprocess.run(words, capture_output=True, text=True)
             if done.returncode:
                 raise StageError(done.stderr.strip(), "pip download", ADVICE, Exit.ENVIRONMENT)

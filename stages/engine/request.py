@@ -10,9 +10,11 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from stages import contract
 from stages.contract import ROOT, Stage
+from stages.digests import digest_files
+from stages.key import is_done, key_parts, source_files
 from stages.layout import Subject
+from stages.publication import receipt
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,13 @@ class Request:
 
         A remembered input (the video) counts as unchanged without being read again: it may be gone by now.
         """
-        done = contract.receipt(self.subject.directory(self.stage.writes))
+        done = receipt(self.subject.directory(self.stage.writes))
         config, kept = self.config, {}
         for f in fields(config):
             if done and f.metadata.get("input") and f.name in self.remembered and f.name in done["parts"]:
                 config, kept[f.name] = replace(config, **{f.name: None}), done["parts"][f.name]
         resolved = replace(self.stage, resolve=lambda subject, config: config)
-        return contract.is_done(self.stage, self.subject, contract.key_parts(resolved, self.subject, config) | kept)
+        return is_done(self.stage, self.subject, key_parts(resolved, self.subject, config) | kept)
 
     @property
     def again(self) -> bool:
@@ -66,7 +68,7 @@ class Request:
 
         numba trusts a file's time and size; a new folder for every change of the sources does not have to.
         """
-        code = contract.digest_files(contract.source_files(self.stage.name), ROOT)[:12]
+        code = digest_files(source_files(self.stage.name), ROOT)[:12]
         folder = self.subject.data / ".cache" / engine
         place = folder / f"{self.stage.name}-{code}"
         place.mkdir(parents=True, exist_ok=True)
@@ -123,7 +125,7 @@ def _parse(stage: Stage, argv: list[str]) -> tuple[str, Path, bool, Any] | None:
 
 def _remembered(stage: Stage, subject: Subject) -> dict[str, str]:
     """The options of the run that made what is there, less those that the stage no longer has."""
-    done = contract.receipt(subject.directory(stage.writes)) or {}
+    done = receipt(subject.directory(stage.writes)) or {}
     names = {f.name for f in fields(stage.config)}
     return {k: v for k, v in done.get("environment", {}).get("options", {}).items() if k in names}
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from stages import contract
 from stages.engine import STAGES, docker, host, load, local, request
 from stages.errors import StageError
 from stages.layout import Subject
+from stages.publication import receipt
 
 
 def show(subject: str, data: Path) -> None:
@@ -42,7 +42,7 @@ def _row(stage: str, who: Subject, data: Path, running: dict[str, str]) -> tuple
         state = f"running in container {running[stage]}"
     elif partial.exists():
         state += " (part of it is there; a run goes on from it)"
-    stamp = contract.receipt(place)
+    stamp = receipt(place)
     if stamp is None:
         return state, "", "", "", ""
     maker = stamp["environment"]

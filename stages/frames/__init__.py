@@ -3,9 +3,10 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stages.contract import Stage, option, receipt
+from stages.contract import Stage, option
 from stages.errors import Exit, StageError
 from stages.layout import Subject
+from stages.publication import receipt
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.contract import Job, main, whole
+from stages.command import main
+from stages.contract import Job
 from stages.errors import StageError
 from stages.frames import STAGE
 from stages.frames.face import find_people, square_around
 from stages.frames.video import Frame, Video
 from stages.images import crop, resize, write_jpeg
 from stages.layout import IMAGE_SIZE, frame_image
+from stages.publication import whole
 
 SMALL = 256  # a box of fewer pixels makes a soft avatar: worth a line
 ROUNDING = 2e-3  # seconds: containers round timestamps to milliseconds

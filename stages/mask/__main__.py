@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from stages import head_model
-from stages.contract import RECEIPT, SUMS, Job, main, receipt, whole
+from stages.command import main
+from stages.contract import Job
 from stages.errors import StageError
 from stages.formats import read_frame
 from stages.layout import checkpoint_file
@@ -20,6 +21,7 @@ from stages.mask.geometry import HeadProjector
 from stages.mask.pictures import write_examples
 from stages.mask.source import PARTS, Plan
 from stages.mask.work import Done, Finding, mask_file, take_over, worker_processes
+from stages.publication import RECEIPT, SUMS, receipt, whole
 
 CHUNK = 32  # images a process takes at a time
 REPLACED = "replaced"  # below masks/: files that an audit put aside

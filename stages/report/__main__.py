@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
-from stages.contract import Job, main, whole
+from stages.command import main
+from stages.contract import Job
+from stages.publication import whole
 from stages.report import STAGE, metrics, page, truth, video
 from stages.report.subject import Finished
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from stages import formats, head_model, images, layout
-from stages.contract import Job, receipt
+from stages.contract import Job
 from stages.errors import StageError
 from stages.head_model import HeadModel
+from stages.publication import receipt
 
 WHITE = np.float32(255)
 

@@ -12,9 +12,11 @@ from multiprocessing import get_context
 import numpy as np
 
 from stages import head_model
-from stages.contract import Job, main, whole
+from stages.command import main
+from stages.contract import Job
 from stages.errors import Exit, StageError
 from stages.layout import IMAGE_SIZE
+from stages.publication import whole
 from stages.track import STAGE, identity, quality, work
 
 

@@ -49,7 +49,7 @@ class Chunks:
 
 @contextmanager
 def appears_whole(path: Path) -> Iterator[Path]:
-    """As contract.whole, for files that two shards may write at once (the same bytes)."""
+    """As publication.whole, for files that two shards may write at once (the same bytes)."""
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         yield temporary

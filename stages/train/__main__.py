@@ -13,9 +13,11 @@ import numpy as np
 import torch
 
 from stages import images
-from stages.contract import Job, main, whole
+from stages.command import main
+from stages.contract import Job
 from stages.errors import Exit, StageError
 from stages.progress import progress
+from stages.publication import whole
 from stages.train import STAGE, evaluation, ply
 from stages.train.avatar import Avatar, fresh
 from stages.train.backend import choose

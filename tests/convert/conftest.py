@@ -3,7 +3,7 @@ import json
 import pytest
 
 from stages import head_model
-from stages.contract import command
+from stages.command import command
 from stages.convert import STAGE, __main__
 from tests import synthetic
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stages import cameras, head_model
-from stages.contract import command
+from stages.command import command
 from stages.demo import STAGE, portrait, scene, script
 from stages.demo.__main__ import run
 from stages.errors import Exit

@@ -2,11 +2,12 @@
 
 import os
 import shutil
+import subprocess
 import tarfile
 
 import pytest
 
-from stages import contract, engine
+from stages import engine, key
 from stages.contract import ROOT
 from stages.engine import context, registry
 
@@ -16,7 +17,7 @@ def checkout(tmp_path, monkeypatch):
     """A copy of the sources, which the modules under test take for the repository."""
     shutil.copytree(ROOT / "stages", tmp_path / "stages", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "docker", tmp_path / "docker")
-    monkeypatch.setattr(contract, "ROOT", tmp_path)
+    monkeypatch.setattr(key, "ROOT", tmp_path)
     monkeypatch.setattr(context, "ROOT", tmp_path)
     monkeypatch.setattr(registry, "wheels", lambda lock: [])
     return tmp_path
@@ -65,6 +66,11 @@ def test_the_context_is_readable_by_every_uid_and_holds_the_stage_only(checkout)
     folders = {name.split("/")[1] for name in entries if name.count("/") > 1}
     assert folders == {"convert", "head_model"}
     assert "stages/contract.py" in entries and "stages/__main__.py" not in entries
+
+
+def test_wheels_are_fetched_by_a_python_that_has_pip():
+    """The tests' own environment, made by uv, has none; CI's image tests failed for that once."""
+    assert subprocess.run([*registry.pip(), "--version"], capture_output=True).returncode == 0
 
 
 def test_only_the_wheels_of_the_lock_are_taken(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stages import contract
+from stages.command import command
 from stages.contract import Stage, option
 from stages.engine import request
 from stages.errors import StageError
@@ -40,7 +40,7 @@ def finish(asked: request.Request, monkeypatch) -> None:
     """Run the stage as an engine would: through its own command line, with the options to remember."""
     monkeypatch.setenv("AVATARMAKE_ENVIRONMENT", json.dumps({"engine": "test", "options": asked.options()}))
     run = lambda job: (job.out / "a").write_text("a") and {"frames_in": 1, "frames_out": 1}  # noqa: E731
-    assert contract.command(STAGE, run, asked.words(asked.subject.data)) == 0
+    assert command(STAGE, run, asked.words(asked.subject.data)) == 0
 
 
 def test_words_are_the_options_that_differ_from_the_defaults(tmp_path, video):
@@ -105,7 +105,7 @@ def test_an_option_that_the_stage_lost_is_forgotten(tmp_path, video, monkeypatch
 
 def test_a_new_version_of_the_sources_gets_a_new_cache(tmp_path, monkeypatch):
     old = ask(tmp_path).cache("local")
-    monkeypatch.setattr(contract, "source_files", lambda stage: [Path(__file__)])
+    monkeypatch.setattr(request, "source_files", lambda stage: [Path(__file__)])
     monkeypatch.setattr(request, "ROOT", Path(__file__).parent)
     new = ask(tmp_path).cache("local")
     assert new != old and new.is_dir() and not old.exists()

@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from stages.contract import command, digest_path
+from stages.command import command
+from stages.digests import digest_path
 from stages.errors import Exit
 from stages.frames import STAGE
 from stages.frames.__main__ import ImageWriter, run

@@ -48,7 +48,8 @@ def suspicious() -> list[str]:
 def facts(stage: str) -> dict:
     sys.path.insert(0, "/app")
     importlib.import_module(f"stages.{stage}.__main__")  # every package that it needs is there
-    contract = importlib.import_module("stages.contract")
+    root = importlib.import_module("stages.contract").ROOT
+    digests, key = (importlib.import_module(f"stages.{name}") for name in ("digests", "key"))
     return {
         "uid": os.getuid(),
         "gid": os.getgid(),
@@ -60,8 +61,8 @@ def facts(stage: str) -> dict:
         "versions": {
             d.metadata["Name"].lower().replace("_", "-"): d.version for d in importlib.metadata.distributions()
         },
-        "code": contract.digest_files(contract.source_files(stage), contract.ROOT),
-        "lock": contract.digest_path(contract.ROOT / "docker" / stage / "requirements.lock"),
+        "code": digests.digest_files(key.source_files(stage), root),
+        "lock": digests.digest_path(root / "docker" / stage / "requirements.lock"),
         "suspicious": suspicious(),
         "variables": sorted(os.environ),
     }

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from stages import contract, engine
+from stages import engine, key
 from stages.contract import ROOT
+from stages.digests import digest_files, digest_path
 from stages.engine import container, context, docker, host
 from stages.errors import Exit
 
@@ -69,8 +70,8 @@ def test_versions_are_the_lock_s(facts, stage):
 @pytest.mark.parametrize("stage", engine.STAGES)
 def test_the_key_is_the_same_as_on_the_host(facts, stage):
     """A result made in the image is up to date for the local engine, and the other way round."""
-    assert facts[stage]["code"] == contract.digest_files(contract.source_files(stage), ROOT)
-    assert facts[stage]["lock"] == contract.digest_path(ROOT / "docker" / stage / "requirements.lock")
+    assert facts[stage]["code"] == digest_files(key.source_files(stage), ROOT)
+    assert facts[stage]["lock"] == digest_path(ROOT / "docker" / stage / "requirements.lock")
 
 
 @pytest.mark.parametrize("stage", engine.STAGES)
@@ -103,7 +104,7 @@ def checkout(tmp_path, monkeypatch):
     shutil.copytree(ROOT / "stages", tmp_path / "stages", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "docker", tmp_path / "docker")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    for module in (contract, context, docker):
+    for module in (key, context, docker):
         monkeypatch.setattr(module, "ROOT", tmp_path)
     tag = docker.tag
     monkeypatch.setattr(docker, "tag", lambda stage: f"avatarmake-test/{stage}:latest")

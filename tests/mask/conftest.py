@@ -13,7 +13,7 @@ cv2 = pytest.importorskip("cv2")
 data = pytest.importorskip("skimage.data")
 
 from stages import cameras, formats, head_model, layout  # noqa: E402
-from stages.contract import command  # noqa: E402
+from stages.command import command  # noqa: E402
 from stages.detection import FaceMesh  # noqa: E402
 from stages.errors import Exit  # noqa: E402
 from stages.images import resize, write_jpeg  # noqa: E402

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.contract import command, digest_path
+from stages.command import command
+from stages.digests import digest_path
 from stages.errors import Exit
 from stages.formats import read_frame, write_frame
 from stages.images import read_mask, write_jpeg, write_png

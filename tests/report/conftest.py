@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from stages import cameras, head_model, images, layout
-from stages.contract import command
+from stages.command import command
 from stages.convert import STAGE as CONVERT
 from stages.convert import __main__ as convert
 from stages.errors import Exit

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from stages.contract import command
+from stages.command import command
 from stages.layout import Subject, frame_image
 from tests.synthetic import finish
 

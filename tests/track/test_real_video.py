@@ -2,9 +2,10 @@
 
 import pytest
 
-from stages.contract import command, receipt
+from stages.command import command
 from stages.errors import Exit
 from stages.layout import Subject
+from stages.publication import receipt
 
 
 def test_wojtek(wojtek, tmp_path, track):

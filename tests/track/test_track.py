@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from stages import cameras, formats, head_model
-from stages.contract import ROOT, SUMS, receipt
+from stages.contract import ROOT
 from stages.errors import Exit
+from stages.publication import SUMS, receipt
 
 FRAMES = 80  # two chunks
 
@@ -21,7 +22,7 @@ FRAMES = 80  # two chunks
 @pytest.fixture(scope="module")
 def whole(film, tmp_path_factory):
     """An undisturbed run; in the middle of the film, across its two chunks, five frames without a face."""
-    from stages.contract import command
+    from stages.command import command
     from stages.track import STAGE, __main__
 
     subject = film(tmp_path_factory.mktemp("data"), FRAMES, blank=range(38, 43))

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from stages import images
-from stages.contract import ROOT, command
+from stages.command import command
+from stages.contract import ROOT
 from stages.errors import Exit
 from stages.train import STAGE
 from stages.train.__main__ import run

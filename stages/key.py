@@ -1,0 +1,79 @@
+"""The key of a result: everything it depends on, by name, so that a stage is skipped or says what has changed.
+
+It is made of the CONTENT digests of what the stage reads (not of the keys of the stages that wrote it): a rebuilt
+converter that writes the same bytes does not cost a new training.
+"""
+
+import hashlib
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from stages.contract import ROOT, Stage
+from stages.digests import digest_files, digest_path
+from stages.errors import StageError
+from stages.layout import WRITER, Subject
+from stages.publication import receipt
+
+
+def source_files(stage: str) -> list[Path]:
+    """The sources that stage's image holds: the shared modules and its own package, as in docker/<stage>/Dockerfile."""
+    shared = [p for p in (ROOT / "stages").glob("*.py") if p.name != "__main__.py"]
+    packages = [ROOT / "stages" / "head_model", ROOT / "stages" / stage]
+    inside = [p for d in packages for p in d.rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+    return sorted(shared + inside)
+
+
+def key_parts(stage: Stage, subject: Subject, config: Any) -> dict[str, str]:
+    """Everything the result depends on, by name, so that a change can be named. Values are short strings."""
+    config = stage.resolve(subject, config)
+    parts = {}
+    for directory in stage.reads:
+        done = receipt(subject.directory(directory))
+        if done is None:
+            raise StageError(
+                "is not there" if not subject.directory(directory).exists() else "is not a finished stage's directory",
+                subject.directory(directory),
+                f"Run: make {WRITER[directory]} ID={subject.name}",
+            )
+        parts[f"{directory}/"] = done["outputs"]["digest"]
+    for f in fields(config):
+        value = getattr(config, f.name)
+        if f.metadata.get("input") and value is not None:
+            if not Path(value).exists():
+                raise StageError("there is no such file", value, f"Give an existing one: {f.name.upper()}=...")
+            parts[f.name] = digest_path(Path(value))
+        elif f.metadata.get("key", True) and not f.metadata.get("input"):
+            parts[f.name] = str(value)
+    lock = ROOT / "docker" / stage.name / "requirements.lock"
+    parts["environment"] = digest_path(lock) if lock.exists() else "none"
+    parts["code"] = digest_files(source_files(stage.name), ROOT)
+    return parts
+
+
+def key_of(parts: dict[str, str]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def changes(parts: dict[str, str], done: dict) -> list[str]:
+    """What differs between `parts` and those of a finished run, in words."""
+    before = done.get("parts", {})
+    words = []
+    for name in sorted(parts.keys() | before.keys()):
+        a, b = before.get(name), parts.get(name)
+        if a != b:
+            short = [x if x is None or len(x) < 24 else x[:8] for x in (a, b)]
+            words.append(f"{name}: {short[0]} -> {short[1]}")
+    return words
+
+
+def is_done(stage: Stage, subject: Subject, parts: dict[str, str]) -> tuple[bool, str]:
+    """Whether the stage's directory is what these parts would make, and the line that says so."""
+    done = receipt(subject.directory(stage.writes))
+    if done is None:
+        return False, f"{stage.name} {subject.name}: to do"
+    changed = changes(parts, done)
+    if changed:
+        return False, f"{stage.name} {subject.name}: to do again, changed: {'; '.join(changed)}"
+    return True, f"{stage.name} {subject.name}: nothing to do, {subject.directory(stage.writes)} is up to date"
