@@ -27,6 +27,9 @@ class Stage:
     gpu: str = "none"  # none | optional
     # (subject, config) -> config with what was not given filled in from the subject (its own video), before the key
     resolve: Callable[[Subject, Any], Any] = lambda subject, config: config
+    upstream: str = ""  # a patch set (patches/<upstream>/): the stage runs the user's checkout of it, patched
+    # config -> names of the assets (assets.toml) that it reads where they are there; their content is part of the key
+    assets: Callable[[Any], tuple[str, ...]] = lambda config: ()
 
 
 def option(default: Any, help: str, *, key: bool = True, input: bool = False, again: bool = False) -> Any:

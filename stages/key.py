@@ -10,6 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from stages import assets, upstream
 from stages.contract import ROOT, Stage
 from stages.digests import digest_files, digest_path
 from stages.errors import StageError
@@ -19,7 +20,8 @@ from stages.publication import receipt
 
 def source_files(stage: str) -> list[Path]:
     """The sources that stage's image holds: the shared modules and its own package, as in docker/<stage>/Dockerfile."""
-    shared = [p for p in (ROOT / "stages").glob("*.py") if p.name != "__main__.py"]
+    folder = ROOT / "stages"
+    shared = [p for p in (*folder.glob("*.py"), *folder.glob("*.toml")) if p.name != "__main__.py"]
     packages = [ROOT / "stages" / "head_model", ROOT / "stages" / stage]
     inside = [p for d in packages for p in d.rglob("*") if p.is_file() and "__pycache__" not in p.parts]
     return sorted(shared + inside)
@@ -46,6 +48,11 @@ def key_parts(stage: Stage, subject: Subject, config: Any) -> dict[str, str]:
             parts[f.name] = digest_path(Path(value))
         elif f.metadata.get("key", True) and not f.metadata.get("input"):
             parts[f.name] = str(value)
+    for name in stage.assets(config):
+        path = assets.find(name)
+        parts[f"assets/{name}"] = digest_path(path) if path else "none"
+    if stage.upstream:
+        parts[f"upstream/{stage.upstream}"] = digest_path(upstream.folder(stage.upstream) / upstream.STAMP)
     lock = ROOT / "docker" / stage.name / "requirements.lock"
     parts["environment"] = digest_path(lock) if lock.exists() else "none"
     parts["code"] = digest_files(source_files(stage.name), ROOT)

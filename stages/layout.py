@@ -25,6 +25,7 @@ WRITER = {
     "avatar": "train",
     "report": "report",
 }
+TRACKERS = {"avatarmake": "track", "flame-head-tracker": "flame_head_tracker"}  # TRACKER= -> stage; all write tracking/
 IMAGE_SIZE = 512  # side of every image and mask of a subject, in pixels: FlashAvatar reads nothing else
 
 

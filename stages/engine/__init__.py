@@ -2,12 +2,19 @@
 
 import importlib
 import os
+from pathlib import Path
 
 from stages import layout
 from stages.contract import ROOT, Stage
 from stages.errors import Exit, StageError
+from stages.publication import receipt
 
-STAGES = tuple(layout.WRITER.values())  # in pipeline order
+# in pipeline order, the other trackers beside ours
+STAGES = tuple(
+    stage
+    for writer in layout.WRITER.values()
+    for stage in (layout.TRACKERS.values() if writer == "track" else [writer])
+)
 
 
 def load(name: str) -> Stage:
@@ -41,18 +48,37 @@ def run(name: str, argv: list[str]) -> int:
     """Run a stage unless it is done: `ID [--data D] [options]`. Returns its exit code (local: becomes the stage)."""
     from stages.engine import docker, local, request
 
-    asked = request.parse(load(name), argv)
+    stage = load(_tracker(argv) if name == "track" else name)
+    asked = request.parse(stage, argv)
     if asked is None:
         return Exit.OK
+    if stage.upstream:
+        from stages import patches
+
+        os.environ["AVATARMAKE_UPSTREAM"] = str(patches.prepare(stage.upstream))
     done, line = asked.state()
     if done and not asked.again:
         print(line, flush=True)
         return Exit.OK
-    engine, why = choose(name)
+    engine, why = choose(stage.name)
     kept = "".join(f", as before {word}" for word in asked.remembered.values())
-    print(f"{name} {asked.subject.name}: engine {engine} ({why}){kept}", flush=True)
+    print(f"{stage.name} {asked.subject.name}: engine {engine} ({why}){kept}", flush=True)
     environment = {"why": why, "revision": revision(), "options": asked.options()}
     return docker.run(asked, environment) if engine == "docker" else local.run(asked, environment)
+
+
+def _tracker(argv: list[str]) -> str:
+    """The stage that TRACKER= names; without it, the one that made the tracking that is there, else our own."""
+    asked = os.environ.get("TRACKER")
+    if asked and asked not in layout.TRACKERS:
+        known = f"TRACKER is {' or '.join(layout.TRACKERS)}"
+        raise StageError(f"there is no tracker '{asked}'", next=known, exit=Exit.USAGE)
+    if asked:
+        return layout.TRACKERS[asked]
+    words = [word for word in argv if not word.startswith("-")]
+    data = next((word.split("=", 1)[1] for word in argv if word.startswith("--data=")), "data")
+    done = receipt(layout.Subject(Path(data), words[0]).directory("tracking")) if words else None
+    return done["stage"] if done else "track"
 
 
 def revision(*paths: str) -> str:

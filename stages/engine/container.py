@@ -12,6 +12,7 @@ from pathlib import Path
 
 from docker.types import DeviceRequest, Mount
 
+from stages import assets, upstream
 from stages.contract import Stage
 from stages.engine import host
 from stages.engine.request import Request
@@ -20,8 +21,7 @@ from stages.engine.request import Request
 def settings(request: Request, environment: dict, info: dict) -> dict:
     """docker-py's arguments for a stage's container."""
     mounts, config = _mounts(request)
-    cache = Path("/data") / request.cache("docker").relative_to(request.subject.data.absolute())
-    variables = request.variables(cache, Path("/assets"))
+    variables = request.variables("docker", Path("/data"), Path("/assets"), Path("/upstream"))
     passed = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "TERM", "COLUMNS")
     variables |= {name: os.environ[name] for name in passed if name in os.environ}
     variables["AVATARMAKE_ENVIRONMENT"] = json.dumps(environment)
@@ -61,8 +61,11 @@ def _mounts(request: Request) -> tuple[list[Mount], object]:
     data = request.subject.data.absolute()
     data.mkdir(parents=True, exist_ok=True)  # or the daemon would make it, as root
     mounts = [Mount("/data", str(data), type="bind")]
-    if request.assets.is_dir():
-        mounts.append(Mount("/assets", str(request.assets), type="bind", read_only=True))
+    if assets.folder().is_dir():
+        mounts.append(Mount("/assets", str(assets.folder()), type="bind", read_only=True))
+    if request.stage.upstream:
+        patched = upstream.folder(request.stage.upstream)
+        mounts.append(Mount("/upstream", str(patched), type="bind", read_only=True))
     inside = {}
     for f in fields(request.config):
         path = getattr(request.config, f.name)

@@ -10,6 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from stages import assets
 from stages.contract import ROOT
 from stages.engine import registry
 from stages.engine.registry import HOME, alone
@@ -66,7 +67,8 @@ def run(request: Request, environment: dict) -> None:
     interpreter = python(request.stage.name)
     lock = hashlib.sha256(lock_file(request.stage.name).read_bytes()).hexdigest()
     env = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH")}
-    env |= request.variables(request.cache("local"), request.assets)
+    upstream = Path(os.environ.get("AVATARMAKE_UPSTREAM", ""))
+    env |= request.variables("local", request.subject.data.absolute(), assets.folder(), upstream)
     env |= {"PYTHONPATH": str(ROOT), "PYTHONNOUSERSITE": "1"}
     env["AVATARMAKE_ENVIRONMENT"] = json.dumps({"engine": "local", "lock": lock, **environment})
     words = [str(interpreter), "-m", f"stages.{request.stage.name}", *request.words(request.subject.data)]

@@ -28,10 +28,6 @@ class Request:
     given: dict[str, str]  # field -> its word, `--fps=10`
     remembered: dict[str, str]
 
-    @property
-    def assets(self) -> Path:
-        return Path(os.environ.get("ASSETS") or ROOT / "assets").absolute()
-
     def words(self, data: Path, config: Any = None) -> list[str]:
         """The stage's own command line for a shared volume that it sees at `data`."""
         config = config or self.config
@@ -77,9 +73,15 @@ class Request:
                 shutil.rmtree(old, ignore_errors=True)
         return place.absolute()
 
-    def variables(self, cache: Path, assets: Path) -> dict[str, str]:
-        """Environment variables of the stage: where packages may write, where the user's weights are."""
+    def variables(self, engine: str, data: Path, assets: Path, upstream: Path) -> dict[str, str]:
+        """Environment variables of the stage: where packages may write, where the user's weights and checkouts are.
+
+        The paths are as the stage sees them; `data` is its view of the shared volume.
+        """
+        cache = data / self.cache(engine).relative_to(self.subject.data.absolute())
         return {
+            "AVATARMAKE_CACHE": str(data / ".cache"),
+            "AVATARMAKE_UPSTREAM": str(upstream) if self.stage.upstream else "",
             "NUMBA_CACHE_DIR": str(cache / "numba"),
             "MPLCONFIGDIR": str(cache / "matplotlib"),
             "AVATARMAKE_ASSETS": str(assets),
@@ -126,7 +128,7 @@ def _parse(stage: Stage, argv: list[str]) -> tuple[str, Path, bool, Any] | None:
 def _remembered(stage: Stage, subject: Subject) -> dict[str, str]:
     """The options of the run that made what is there, less those that the stage no longer has."""
     done = receipt(subject.directory(stage.writes)) or {}
-    names = {f.name for f in fields(stage.config)}
+    names = {f.name for f in fields(stage.config)} if done.get("stage") == stage.name else set()
     return {k: v for k, v in done.get("environment", {}).get("options", {}).items() if k in names}
 
 
