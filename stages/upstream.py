@@ -1,4 +1,4 @@
-"""The patched copy of an upstream project that a stage runs: made on the host (stages/patches), read-only to the stage."""
+"""The patched copy of an upstream project that a stage runs: made on the host, read-only to the stage."""
 
 import os
 from pathlib import Path

@@ -4,7 +4,6 @@ An option that is not given stays as it was: `make report ID=roman` after `make 
 neither ask for the video again nor go back to another frame rate. stage.json remembers what was given, by name.
 """
 
-import os
 import shutil
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
