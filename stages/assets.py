@@ -29,10 +29,11 @@ class Asset:
     page: str  # where a person reads about it, registers, accepts the licence
     url: str = ""  # where the bytes are; empty: only by hand from `page`
     member: str = ""  # the file within the archive that `url` is; empty: `url` is the file itself
-    size: int = 0  # bytes of what `url` gives, 0: not known
-    sha256: str = ""  # of what `url` gives, empty: not known
+    size: int = 0  # bytes of `file`, 0: not known
+    sha256: str = ""  # of `file`, empty: not known
     gated: str = ""  # the account that it asks for (`flame`), or empty
-    accept: bool = False  # the licence asks a person to agree before the download
+    accept: str = ""  # the licence that a person has to agree to before the download, by its short name, or empty
+    terms: str = ""  # where that licence's text is
 
 
 def folder() -> Path:
