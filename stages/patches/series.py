@@ -93,14 +93,30 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in FOLDER.glob("*/UPSTREAM"))
 
 
+def upstream(name: str) -> Upstream:
+    """What patches/<name> are for."""
+    path = FOLDER / name / "UPSTREAM"
+    if not path.exists():
+        known = f"There are: {', '.join(names())}"
+        raise StageError(f"there are no patches for '{name}'", path.parent, known, Exit.USAGE)
+    try:
+        said = tomllib.loads(path.read_text())
+        lists = {key: tuple(value) for key, value in said.items() if isinstance(value, list)}
+        what = Upstream(**said | lists)
+    except (tomllib.TOMLDecodeError, TypeError) as e:
+        raise _fault(path, str(e)) from e
+    needed = ("package", "version", "sha256", "release") if what.package else ("repository", "commit", "checkout")
+    if missing := [key for key in needed if not getattr(what, key)]:
+        raise _fault(path, f"does not say {', '.join(missing)}")
+    return what
+
+
 def load(name: str) -> PatchSet:
     """patches/<name>, checked. Raises StageError: these files are the project's own, so a fault here is ours."""
     folder = FOLDER / name
-    if not (folder / "UPSTREAM").exists():
-        raise StageError(f"there are no patches for '{name}'", folder, f"There are: {', '.join(names())}", Exit.USAGE)
-    listed = _series(folder)
+    what = upstream(name)
     steps: list[Rule | Overlay] = []
-    for source in listed:
+    for source in _series(folder):
         if source.startswith("overlay/"):
             steps.append(Overlay(source, source.removeprefix("overlay/"), folder / source))
         else:
@@ -108,7 +124,7 @@ def load(name: str) -> PatchSet:
     twice = {step.id for step in steps if [s.id for s in steps].count(step.id) > 1}
     if twice:
         raise _fault(folder, f"two rules have the id {', '.join(sorted(twice))}")
-    return PatchSet(name, folder, _upstream(folder / "UPSTREAM"), tuple(steps))
+    return PatchSet(name, folder, what, tuple(steps))
 
 
 def _series(folder: Path) -> list[str]:
@@ -125,19 +141,6 @@ def _series(folder: Path) -> list[str]:
     if unlisted := sorted(there - set(listed)):
         raise _fault(path, f"does not list {', '.join(unlisted)}, so it would not be applied")
     return listed
-
-
-def _upstream(path: Path) -> Upstream:
-    try:
-        said = tomllib.loads(path.read_text())
-        lists = {key: tuple(value) for key, value in said.items() if isinstance(value, list)}
-        upstream = Upstream(**said | lists)
-    except (tomllib.TOMLDecodeError, TypeError) as e:
-        raise _fault(path, str(e)) from e
-    needed = ("package", "version", "sha256", "release") if upstream.package else ("repository", "commit", "checkout")
-    if missing := [key for key in needed if not getattr(upstream, key)]:
-        raise _fault(path, f"does not say {', '.join(missing)}")
-    return upstream
 
 
 def _rules(path: Path) -> list[Rule]:
