@@ -12,6 +12,7 @@ from cyclopts import Parameter
 
 from stages import engine
 from stages.command import failures
+from stages.layout import Subject
 
 app = cyclopts.App(name="python -m stages", help=__doc__.splitlines()[0], version_flags=[])
 app["--help"].group = "Commands"
@@ -75,6 +76,16 @@ def doctor() -> int:
 
 
 @app.command
+def assets(*, get: Annotated[list[str], Parameter(consume_multiple=True)] = (), accept: str = "") -> int:
+    """List the weights that stages can use; --get NAME ... (or all) fetches them. --accept: licences you agree to."""
+    from stages.engine import assets as weights
+    from stages.engine.licences import named
+
+    names = [name for words in get for name in words.replace(",", " ").split()]
+    return weights.get(names, named(accept)) if names else weights.show()
+
+
+@app.command
 def lock() -> None:
     """Resolve every requirements.in anew into its requirements.lock."""
     from stages.engine import locks
@@ -88,6 +99,20 @@ def environment(name: str) -> None:
     from stages.engine import local
 
     print(local.python(name if name == "test" else engine.load(name).name))
+
+
+@app.command
+def flashavatar_tree(subject: str, *, data: Path = Path("data"), to: Path | None = None, copy: bool = False) -> None:
+    """What FlashAvatar's own train.py reads, from dataset/ and masks/: links, or copies for another disk.
+
+    Parameters
+    ----------
+    to
+        Its checkout, or any folder; upstream/FlashAvatar if not given.
+    """
+    from stages import flashavatar_tree as tree
+
+    tree.show(Subject(data, subject), to, copy)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from stages import assets
 from stages.contract import ROOT
 from stages.engine import STAGES, docker, host, local, registry, status
 from stages.errors import Exit
@@ -107,7 +108,13 @@ def _disk() -> Rows:
 
 
 def _assets() -> Rows:
-    assets = Path(os.environ.get("ASSETS") or ROOT / "assets").absolute()
-    there = sorted(p.name for p in assets.iterdir()) if assets.is_dir() else []
-    text = ", ".join(there) or "none. Not needed: HEAD_MODEL=open carries no licence and no file"
-    yield GOOD if there else MISSING, "assets", text
+    listed = assets.manifest().values()
+    there = {asset.name for asset in listed if assets.find(asset.name)}
+    text = ", ".join(name for name in assets.manifest() if name in there) or "none. Not needed: HEAD_MODEL=open has none"
+    yield GOOD if there else MISSING, "assets", f"{text}. make assets says what each is for, and fetches"
+    said: set[str] = set()
+    for stage in dict.fromkeys(stage for asset in listed for stage in asset.stages):
+        missing = [asset.name for asset in listed if stage in asset.stages and asset.name not in there]
+        if not said.issuperset(missing):  # what is said of `track` needs not be said of `train`
+            said |= set(missing)
+            yield MISSING, f"for {stage}", f"not there: {', '.join(missing)}"
