@@ -16,6 +16,7 @@ from stages.engine import registry
 from stages.engine.registry import HOME, alone
 from stages.engine.request import Request
 from stages.errors import Exit, StageError
+from stages.patches import package
 
 
 def lock_file(name: str) -> Path:
@@ -56,6 +57,7 @@ def _make(name: str, lock: Path, place: Path) -> None:
     registry.uv(
         *("pip", "install", "--quiet", "--no-deps", "--require-hashes", f"--python={new / 'bin' / 'python'}"),
         *registry.uv_flags(),
+        *package.links(lock.read_text()),
         *("-r", str(lock)),
     )
     shutil.rmtree(place, ignore_errors=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from stages.contract import ROOT
 from stages.engine import STAGES, registry
+from stages.patches import package
 
 # What mediapipe asks for and its bundled solutions, the part used here, never import. opencv-contrib brings Qt and X11.
 NOT_NEEDED = ("jax", "jaxlib", "opencv-contrib-python", "sounddevice", "sentencepiece")
@@ -36,6 +37,7 @@ def _lock(asked: list[Path], got: Path, *flags: str) -> None:
     registry.uv(
         *("pip", "compile", "--quiet", "--generate-hashes", "--no-header", "--no-annotate", *PLATFORM),
         *registry.uv_flags(),
+        *package.links("\n".join(path.read_text() for path in asked)),
         *flags,
         *(str(path.relative_to(ROOT)) for path in asked),
         f"--output-file={got.relative_to(ROOT)}",

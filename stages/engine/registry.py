@@ -9,6 +9,7 @@ import fcntl
 import functools
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -81,15 +82,23 @@ def wheels(lock: Path) -> list[Path]:
     """The wheels that `lock` asks for, fetched by pip into .venv/wheels where they are not there yet.
 
     Images are built from these and from nothing else: no build needs the network, a proxy's certificates or an index.
+    Those of patched packages are made on this host.
     """
-    wanted = {_wheel_name(line) for line in re.findall(r"^[\w.-]+==[^\s\\;]+", lock.read_text(), re.MULTILINE)}
+    from stages.patches import package
+
+    text = lock.read_text()
+    wanted = {_wheel_name(line) for line in re.findall(r"^[\w.-]+==[^\s\\;]+", text, re.MULTILINE)}
+    ours = package.wheels(text)
     with alone("wheels"):
+        WHEELS.mkdir(exist_ok=True)
+        for wheel in ours:  # every time: what is there may be of older patches
+            shutil.copyfile(wheel, WHEELS / wheel.name)
         there = _matching(wanted)
         if len(there) < len(wanted):
             missing = len(wanted) - len(there)
             print(f"{lock.parent.name}: fetching {missing} wheels", file=sys.stderr, flush=True)
             flags = ("-qq", "--disable-pip-version-check", "--no-deps", "--require-hashes", "--only-binary=:all:")
-            words = (*pip(), "download", *flags, f"--dest={WHEELS}", "-r", str(lock))
+            words = (*pip(), "download", *flags, *package.links(text), f"--dest={WHEELS}", "-r", str(lock))
             done = subprocess.run(words, capture_output=True, text=True)
             if done.returncode:
                 raise StageError(done.stderr.strip(), "pip download", ADVICE, Exit.ENVIRONMENT)

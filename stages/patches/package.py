@@ -25,11 +25,16 @@ WHEELS = registry.HOME / "patched" / "wheels"  # a folder of links for pip and u
 SDISTS = registry.HOME / "sdists"
 
 
-def needed(requirements: str) -> list[str]:
-    """The patched packages that the lines of a requirements file or lock pin, by the names of their patch sets."""
+def wheels(requirements: str) -> list[Path]:
+    """The wheels of the patched packages that a requirements file or lock pins, made unless they are there."""
     pins = set(re.findall(r"^([\w.-]+==[^\s\\;]+)", requirements, re.MULTILINE))
     found = {name: series.upstream(name) for name in series.names()}
-    return [name for name, of in found.items() if of.package and f"{of.package}=={of.release}" in pins]
+    return [wheel(name) for name, of in found.items() if of.package and f"{of.package}=={of.release}" in pins]
+
+
+def links(requirements: str) -> list[str]:
+    """pip's and uv's flag for where those wheels are; nothing where none is pinned."""
+    return [f"--find-links={WHEELS}"] if wheels(requirements) else []
 
 
 def wheel(name: str) -> Path:
