@@ -8,16 +8,17 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 
-from stages import head_model
+from stages import assets, head_model
 from stages.command import main
 from stages.contract import Job
 from stages.errors import Exit, StageError
 from stages.layout import IMAGE_SIZE
 from stages.publication import whole
-from stages.track import STAGE, identity, quality, work
+from stages.track import STAGE, TrackConfig, identity, quality, work
 
 
 def run(job: Job) -> dict | None:
@@ -26,7 +27,9 @@ def run(job: Job) -> dict | None:
     count, fps = len(crop["source_frames"]), crop["fps"]
     side = crop["box"][2] / IMAGE_SIZE  # source pixels per pixel of ours
     focal = identity.focal_guess((crop["source"]["width"] / side, crop["source"]["height"] / side))
-    plan = work.Plan(frames, job.out, count, fps, focal, config.head_model, config.landmarks)
+    plan = work.Plan(
+        frames, job.out, count, fps, focal, config.head_model, config.landmarks, _landmarker(config), config.eyelids
+    )
     head_model.load(config.head_model)  # a missing asset is said before the work
     finished = job.out / "tracker.json"
     if not finished.exists():
@@ -43,7 +46,18 @@ def run(job: Job) -> dict | None:
     tracker = json.loads(finished.read_text())
     facts = {"frames_in": tracker["frames"], "frames_out": len(tracker["tracked"]), "missing": tracker["missing"]}
     _say(facts, tracker)
-    return {**facts, "focal": tracker["focal"], **tracker["quality"], "ms_per_frame": timings}
+    facts |= {name: tracker[name] for name in ("detector", "eyelids", "focal")}
+    return {**facts, **tracker["quality"], "ms_per_frame": timings}
+
+
+def _landmarker(config: TrackConfig) -> Path | None:
+    """The model to detect with, None for the mesh; says which."""
+    name = "face_landmarker"
+    needed = config.detector == "landmarker" or config.eyelids == "scores"
+    path = None if config.detector == "mesh" else assets.need(name) if needed else assets.find(name)
+    absent = "" if config.detector == "mesh" else f", as assets/ has no {assets.manifest()[name].file}"
+    print(f"track: detector: {path.name if path else f'the face mesh of mediapipe{absent}'}", flush=True)
+    return path
 
 
 def _work(job: Job, plan: work.Plan, part: range) -> dict:
@@ -106,6 +120,8 @@ def summary(plan: work.Plan) -> dict:
     head = head_model.load(plan.head)
     return {
         "tracker": "avatarmake",
+        "detector": plan.detector,
+        "eyelids": plan.eyelids,
         "head_model": head.name,
         "head_model_digest": head.digest,
         "image_size": list(work.SIZE),

@@ -1,9 +1,7 @@
 """The raw detections: MediaPipe's 478 landmarks on the fixed crop of each frame, NaN where there is no face.
 
-The face mesh follows the face from frame to frame within a chunk. Measured on a real video, against looking at each
-frame by itself: 5.3 ms a frame instead of 8.3, jitter 1.35 px instead of 1.59 (the crop that the network sees comes
-from the last landmarks, not from a box detector's). Each chunk starts a fresh graph six frames early: what it then
-sees differs by 0.03 px from never having stopped, and is the same whoever runs it.
+Two detectors, of one interface. What a chunk's landmarks are depends neither on who detects it nor on what that process
+did before.
 """
 
 from collections.abc import Iterable
@@ -11,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.detection import N_LANDMARKS, FaceDetector, FaceMesh
+from stages.detection import N_BLENDSHAPES, N_LANDMARKS, FaceDetector, FaceLandmarker, FaceMesh
 from stages.images import read_rgb
 from stages.layout import frame_image
 from stages.track.chunks import WARM_UP
@@ -19,50 +17,81 @@ from stages.track.chunks import WARM_UP
 SEVERAL = 3  # faces told apart where there is more than one
 
 
-class LandmarkDetector:
-    """Detects chunks of one subject's frames. Keeps its graphs: one per process is enough."""
+class MeshDetector:
+    """The face mesh that comes with mediapipe.
+
+    It follows the face from frame to frame within a chunk. Measured on a real video, against looking at each frame by
+    itself: 5.3 ms a frame instead of 8.3, jitter 1.35 px instead of 1.59 (the crop that the network sees comes from the
+    last landmarks, not from a box detector's). Each chunk starts a fresh graph six frames early: what it then sees
+    differs by 0.03 px from never having stopped.
+    """
+
+    name = "mesh"
 
     def __init__(self, frames: Path):
         self._frames = frames
         self._boxes = FaceDetector(far=False)
         self._meshes: dict[int, FaceMesh] = {}
 
-    def chunk(self, first: int, last: int) -> np.ndarray:
-        """Frames first .. last - 1 -> (n,478,2) float32 px."""
+    def chunk(self, first: int, last: int) -> tuple[np.ndarray, None]:
+        """Frames first .. last - 1 -> landmarks (n,478,2) float32 px, no blendshapes."""
         mesh = self._mesh(SEVERAL if self._crowded({first, (first + last) // 2, last - 1}) else 1)
         mesh.restart()
         # the first chunk has none before it: it warms up on its own frames, backwards
         lead = range(first - WARM_UP, first) if first else range(min(WARM_UP, last - 1), -1, -1)
         for i in lead:
-            mesh.detect(self._read(i))
-        return np.stack([_found(mesh.detect(self._read(i))) for i in range(first, last)])
+            mesh.detect(_read(self._frames, i))
+        return np.stack([_found(mesh.detect(_read(self._frames, i))) for i in range(first, last)]), None
 
     def each(self, indices: Iterable[int]) -> np.ndarray:
         """Frames by themselves, whatever is around them -> (n,478,2) float32 px."""
         with FaceMesh(static=True, faces=SEVERAL) as mesh:
-            return np.stack([_found(mesh.detect(self._read(i))) for i in indices])
+            return np.stack([_found(mesh.detect(_read(self._frames, i))) for i in indices])
 
     def close(self) -> None:
         for graph in (self._boxes, *self._meshes.values()):
             graph.close()
 
-    def __enter__(self) -> "LandmarkDetector":
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.close()
-
     def _crowded(self, indices: Iterable[int]) -> bool:
         """Whether more than one face is about. A mesh that follows the subject does not heed one that passes."""
-        return any(len(self._boxes.detect(self._read(i))) > 1 for i in sorted(indices))
+        return any(len(self._boxes.detect(_read(self._frames, i))) > 1 for i in sorted(indices))
 
     def _mesh(self, faces: int) -> FaceMesh:
         if faces not in self._meshes:
             self._meshes[faces] = FaceMesh(static=False, faces=faces)
         return self._meshes[faces]
 
-    def _read(self, index: int) -> np.ndarray:
-        return read_rgb(frame_image(self._frames, index + 1))
+
+class LandmarkerDetector:
+    """The user's face_landmarker.task: every frame by itself, and blendshapes with it."""
+
+    name = "landmarker"
+
+    def __init__(self, frames: Path, model: Path):
+        self._frames = frames
+        self._landmarker = FaceLandmarker(model, SEVERAL)
+
+    def chunk(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+        """Frames first .. last - 1 -> landmarks (n,478,2) float32 px, blendshapes (n,52) float32."""
+        found = [self._landmarker.examine(_read(self._frames, i)) for i in range(first, last)]
+        none = np.full(N_BLENDSHAPES, np.nan, np.float32)
+        return np.stack([_found(f and f[0]) for f in found]), np.stack([f[1] if f else none for f in found])
+
+    def each(self, indices: Iterable[int]) -> np.ndarray:
+        """-> (n,478,2) float32 px."""
+        return np.stack([_found(self._landmarker.detect(_read(self._frames, i))) for i in indices])
+
+    def close(self) -> None:
+        self._landmarker.close()
+
+
+def open_detector(frames: Path, model: Path | None) -> MeshDetector | LandmarkerDetector:
+    """`model`: a face_landmarker.task, or None."""
+    return LandmarkerDetector(frames, model) if model else MeshDetector(frames)
+
+
+def _read(frames: Path, index: int) -> np.ndarray:
+    return read_rgb(frame_image(frames, index + 1))
 
 
 def _found(points: np.ndarray | None) -> np.ndarray:

@@ -12,11 +12,11 @@ import numpy as np
 from stages import head_model
 from stages.cameras import cam_from_extrinsics, intrinsics_from_focal
 from stages.errors import StageError
-from stages.formats import Tracking, write_tracking
+from stages.formats import LEFT_BLINK, RIGHT_BLINK, Tracking, write_tracking
 from stages.layout import IMAGE_SIZE, tracking_file
 from stages.track import identity, parameters, points, quality
 from stages.track.chunks import Chunks, appears_whole
-from stages.track.landmarks import LandmarkDetector, has_face
+from stages.track.landmarks import LandmarkerDetector, MeshDetector, has_face, open_detector
 from stages.track.projection import Projection
 from stages.track.solver import FrameSolver
 
@@ -35,6 +35,12 @@ class Plan:
     focal: float  # px, the prior's
     head: str
     landmarks: str
+    landmarker: Path | None = None  # the asset to detect with; None: the mesh
+    eyelids: str = "solver"  # or the landmarker's scores
+
+    @property
+    def detector(self) -> str:
+        return "landmarker" if self.landmarker else "mesh"
 
     @property
     def scratch(self) -> Path:
@@ -46,6 +52,9 @@ class Plan:
 
     def detected(self, chunk: int) -> Path:
         return self.scratch / f"detected-{chunk:05d}.npy"
+
+    def blendshapes(self, chunk: int) -> Path:
+        return self.scratch / f"blendshapes-{chunk:05d}.npy"
 
     def solved(self, chunk: int) -> Path:
         return self.scratch / f"solved-{chunk:05d}.npz"
@@ -60,13 +69,13 @@ class Worker:
 
     def __init__(self, plan: Plan):
         self.plan = plan
-        self._detector: LandmarkDetector | None = None
+        self._detector: MeshDetector | LandmarkerDetector | None = None
         self._solver: FrameSolver | None = None
 
     @property
-    def detector(self) -> LandmarkDetector:
+    def detector(self) -> MeshDetector | LandmarkerDetector:
         if self._detector is None:
-            self._detector = LandmarkDetector(self.plan.frames)
+            self._detector = open_detector(self.plan.frames, self.plan.landmarker)
         return self._detector
 
     def close(self) -> None:
@@ -74,11 +83,14 @@ class Worker:
             self._detector.close()
 
     def detect(self, chunk: int) -> tuple[int, float]:
-        """Landmarks of a chunk into its file -> frames, seconds."""
+        """Landmarks of a chunk into its file, blendshapes beside it -> frames, seconds."""
         started = time.perf_counter()
         first, last = self.plan.chunks.span(chunk)
-        found = self.detector.chunk(first, last)
-        with appears_whole(self.plan.detected(chunk)) as path:
+        found, blendshapes = self.detector.chunk(first, last)
+        if blendshapes is not None:
+            with appears_whole(self.plan.blendshapes(chunk)) as path:
+                np.save(path, blendshapes)
+        with appears_whole(self.plan.detected(chunk)) as path:  # the last: who finds it finds both
             np.save(path, found)
         return last - first, time.perf_counter() - started
 
@@ -137,7 +149,7 @@ class Worker:
             seconds, iterations = time.perf_counter() - started, solution.iterations
             p = solution.p[own]
             figures = quality.measure(solver.every.uv(p), detected[own], solver.every.model.landmark_ids)
-            self._write(numbers[own], p, detected[own])
+            self._write(chunk, numbers[own], p, detected[own])
         with appears_whole(plan.solved(chunk)) as path, path.open("wb") as f:
             np.savez(f, numbers=numbers[own], iterations=iterations, **figures)
         return last - first, seconds
@@ -159,8 +171,13 @@ class Worker:
         seen = has_face(found)
         return np.arange(first, last)[seen], found[seen]
 
-    def _write(self, numbers: np.ndarray, p: np.ndarray, detected: np.ndarray) -> None:
+    def _write(self, chunk: int, numbers: np.ndarray, p: np.ndarray, detected: np.ndarray) -> None:
         person = self.solver.identity
+        eyelids, blendshapes = p[:, parameters.EYELIDS], [None] * len(numbers)
+        if self.plan.landmarker:
+            blendshapes = np.load(self.plan.blendshapes(chunk))[numbers - self.plan.chunks.span(chunk)[0]]
+        if self.plan.eyelids == "scores":
+            eyelids = blendshapes[:, [LEFT_BLINK, RIGHT_BLINK]]
         cam = cam_from_extrinsics(*parameters.camera(p.astype(np.float64)))
         eyes = parameters.eye_pose(p)
         for k, i in enumerate(numbers):
@@ -172,7 +189,8 @@ class Worker:
                 cam=cam[k],
                 intrinsics=intrinsics_from_focal(person.focal, SIZE),
                 image_size=SIZE,
-                eyelids=p[k, parameters.EYELIDS],
+                eyelids=eyelids[k],
+                blendshapes=blendshapes[k],
                 landmarks=detected[k],
             )
             write_tracking(tracking_file(self.plan.out, int(i)), frame)

@@ -1,6 +1,7 @@
 """A short film of the astronaut (scikit-image's, public domain): the portrait moved about, as frames/ of a subject."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,6 +11,26 @@ from stages.layout import Subject, frame_image
 from tests.synthetic import finish
 
 pytest.importorskip("mediapipe")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def assets(tmp_path_factory):
+    """An empty folder of assets: what a developer has does not change what tests see."""
+    folder = tmp_path_factory.mktemp("assets")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AVATARMAKE_ASSETS", str(folder))
+        yield folder
+
+
+@pytest.fixture
+def landmarker(assets, shared_data):
+    """The real face_landmarker.task among the assets, for one test."""
+    path = assets / "face_landmarker.task"
+    if not (shared_data / path.name).exists():
+        pytest.skip(f"needs {shared_data / path.name}, which is not part of the project")
+    shutil.copy(shared_data / path.name, path)
+    yield path
+    path.unlink()
 
 
 @pytest.fixture(scope="session")

@@ -1,20 +1,42 @@
 """A real talking head: what the issue asks of the tracker. Skipped where the video is not."""
 
+import numpy as np
 import pytest
 
 from stages.command import command
 from stages.errors import Exit
-from stages.layout import Subject
+from stages.formats import read_tracking
+from stages.layout import Subject, tracking_file
 from stages.publication import receipt
 
 
-def test_wojtek(wojtek, tmp_path, track):
+@pytest.fixture(scope="module")
+def cut(wojtek, tmp_path_factory) -> Subject:
+    """The video's frames/."""
     pytest.importorskip("av")
     from stages.frames import STAGE, __main__
 
-    subject = Subject(tmp_path, "wojtek")
-    assert command(STAGE, __main__.run, ["wojtek", "--data", str(tmp_path), "--video", str(wojtek)]) == Exit.OK
-    assert track(subject)[0] == Exit.OK
+    data = tmp_path_factory.mktemp("data")
+    assert command(STAGE, __main__.run, ["wojtek", "--data", str(data), "--video", str(wojtek)]) == Exit.OK
+    return Subject(data, "wojtek")
+
+
+def test_with_the_landmarker(cut, landmarker, track):
+    """As good as with the mesh, and what the two networks say of the lids agrees."""
+    assert track(cut, "--force")[0] == Exit.OK
+    directory = cut.directory("tracking")
+    facts = receipt(directory)["facts"]
+    assert facts["detector"] == "landmarker" and facts["frames_out"] == 400
+    assert facts["landmark_error_pct"]["median"] <= 1.5
+    assert facts["jitter_px"] < 0.5 * facts["jitter_px_raw"]
+    tracked = [read_tracking(tracking_file(directory, i)) for i in range(400)]
+    left = np.array([(t.eyelids[0], t.blendshapes[9]) for t in tracked])
+    assert np.corrcoef(left.T)[0, 1] > 0.85
+
+
+def test_wojtek(cut, track):
+    subject = cut
+    assert track(subject, "--detector", "mesh")[0] == Exit.OK
     facts = receipt(subject.directory("tracking"))["facts"]
     assert facts["frames_out"] == 400 and facts["missing"] == []
     assert facts["landmark_error_pct"]["median"] <= 1.5

@@ -147,7 +147,11 @@ def test_a_broken_image_is_named(film, tmp_path, track):
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("--shard", "2/2"), ("--shard", "half"), ("--landmarks", "many"), ("--head-model", "x")]
+    ("option", "value"),
+    [
+        *[("--shard", "2/2"), ("--shard", "half"), ("--landmarks", "many"), ("--head-model", "x")],
+        *[("--detector", "eyes"), ("--eyelids", "mine")],
+    ],
 )
 def test_wrong_options(whole, tmp_path, track, option, value):
     code, _, err = track(copy_of(whole, tmp_path), option, value)
