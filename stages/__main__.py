@@ -86,6 +86,14 @@ def assets(*, get: Annotated[list[str], Parameter(consume_multiple=True)] = (), 
 
 
 @app.command
+def patches(*upstreams: str) -> int:
+    """Try every patch to an upstream project on its checkout, and say what each came to."""
+    from stages.patches import table
+
+    return table.show(*upstreams)
+
+
+@app.command
 def lock() -> None:
     """Resolve every requirements.in anew into its requirements.lock."""
     from stages.engine import locks

@@ -11,7 +11,7 @@ from pathlib import Path
 from stages.digests import digest_path
 from stages.engine import registry
 from stages.errors import Exit, StageError
-from stages.patches import checkout, rewriting, series
+from stages.patches import checkout, package, rewriting, series
 from stages.patches.rewriting import OK, Outcome
 from stages.upstream import STAMP
 
@@ -29,27 +29,35 @@ def prepare(name: str) -> Path:
     A checkout that is there is checked every time, so that edits in it are not silently left out.
     """
     patches = series.load(name)
-    place = registry.HOME / "patched" / f"{name}-{patches.digest[:16]}"
-    made = (place / STAMP).exists()
-    if not patches.upstream.package and (not made or checkout.folder(patches.upstream).is_dir()):
+    place = _place(patches)
+    if not (place / STAMP).exists():
+        _all_ok(name, attempt(name))
+    elif not patches.upstream.package and checkout.folder(patches.upstream).is_dir():
         checkout.check(patches.upstream)
-    if not made:
-        with registry.alone("patches"):
-            if not (place / STAMP).exists():
-                _make(patches, place)
     return place
 
 
-def attempt(patches: series.PatchSet, into: Path) -> list[Outcome]:
-    """A copy of the upstream at `into`, with every step of the series tried on it; one outcome a step."""
-    shutil.rmtree(into, ignore_errors=True)
-    if patches.upstream.package:
-        from stages.patches import package
+def attempt(name: str) -> list[Outcome]:
+    """Try every step on a fresh copy; one outcome a step. Where all are ok it becomes the copy that `prepare` gives.
 
-        package.unpack(patches.upstream, into)
-    else:
-        checkout.copy(patches.upstream, into)
-    return rewriting.apply(patches, into)
+    Raises StageError where there is nothing to try them on.
+    """
+    patches = series.load(name)
+    if not patches.upstream.package:
+        checkout.check(patches.upstream)
+    place = _place(patches)
+    new = place.with_name(f".{place.name}.new")
+    with registry.alone("patches"):
+        shutil.rmtree(new, ignore_errors=True)
+        if patches.upstream.package:
+            package.unpack(patches.upstream, new)
+        else:
+            checkout.copy(patches.upstream, new)
+        outcomes = rewriting.apply(patches, new)
+        if all(outcome.state == OK for outcome in outcomes) and not (place / STAMP).exists():
+            _finish(patches, outcomes, new, place)
+        shutil.rmtree(new, ignore_errors=True)
+    return outcomes
 
 
 def rehearse(name: str, folder: Path) -> dict[str, int]:
@@ -63,13 +71,12 @@ def rehearse(name: str, folder: Path) -> dict[str, int]:
     return {outcome.step.id: outcome.found for outcome in outcomes}
 
 
-def _make(patches: series.PatchSet, place: Path) -> None:
-    """Make the copy beside its place and rename it there: a killed call leaves nothing half done."""
-    new = place.with_name(f".{place.name}.new")
-    outcomes = attempt(patches, new)
-    _all_ok(patches.name, outcomes)
-    for compiled in new.rglob("__pycache__"):
-        shutil.rmtree(compiled)
+def _place(patches: series.PatchSet) -> Path:
+    return registry.HOME / "patched" / f"{patches.name}-{patches.digest[:16]}"
+
+
+def _finish(patches: series.PatchSet, outcomes: list[Outcome], new: Path, place: Path) -> None:
+    """Say in the copy what it is made of, and rename it to its place: a killed call leaves nothing half done."""
     stamp = {
         "name": patches.name,
         "commit": patches.upstream.commit or patches.upstream.version,

@@ -26,10 +26,22 @@ SDISTS = registry.HOME / "sdists"
 
 
 def wheels(requirements: str) -> list[Path]:
-    """The wheels of the patched packages that a requirements file or lock pins, made unless they are there."""
-    pins = set(re.findall(r"^([\w.-]+==[^\s\\;]+)", requirements, re.MULTILINE))
-    found = {name: series.upstream(name) for name in series.names()}
-    return [wheel(name) for name, of in found.items() if of.package and f"{of.package}=={of.release}" in pins]
+    """The wheels of the patched packages that a requirements file or lock pins, made unless they are there.
+
+    Raises StageError when a lock pins other bytes: uv would go on with those from its cache, and nobody would know.
+    """
+    made = []
+    for name in series.names():
+        of = series.upstream(name)
+        pin = re.escape(f"{of.package}=={of.release}")
+        said = re.search(rf"^{pin}((?:[ \t]*\\?\s+--hash=sha256:\w+)*)\s*$", requirements, re.MULTILINE)
+        if of.package and said:
+            made.append(wheel(name))
+            if said[1] and hashlib.sha256(made[-1].read_bytes()).hexdigest() not in said[1]:
+                what = f"makes another wheel than the lock pins as {of.package}=={of.release}"
+                advice = "Raise its release there and in requirements.in, then: make lock"
+                raise StageError(what, f"patches/{name}", advice, Exit.INTERNAL)
+    return made
 
 
 def links(requirements: str) -> list[str]:
@@ -39,7 +51,7 @@ def links(requirements: str) -> list[str]:
 
 def wheel(name: str) -> Path:
     """The wheel of the patched package, made unless it is there."""
-    from stages import patches
+    from stages import patches  # which needs this module
 
     upstream = series.load(name).upstream
     content = _wheel(upstream, patches.prepare(name))
