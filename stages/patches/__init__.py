@@ -49,14 +49,13 @@ def attempt(name: str) -> list[Outcome]:
     new = place.with_name(f".{place.name}.new")
     with registry.alone("patches"):
         shutil.rmtree(new, ignore_errors=True)
-        if patches.upstream.package:
-            package.unpack(patches.upstream, new)
-        else:
-            checkout.copy(patches.upstream, new)
-        outcomes = rewriting.apply(patches, new)
-        if all(outcome.state == OK for outcome in outcomes) and not (place / STAMP).exists():
-            _finish(patches, outcomes, new, place)
-        shutil.rmtree(new, ignore_errors=True)
+        try:
+            (package.unpack if patches.upstream.package else checkout.copy)(patches.upstream, new)
+            outcomes = rewriting.apply(patches, new)
+            if all(outcome.state == OK for outcome in outcomes) and not (place / STAMP).exists():
+                _finish(patches, outcomes, new, place)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
     return outcomes
 
 

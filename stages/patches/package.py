@@ -80,7 +80,8 @@ def sdist(upstream: Upstream) -> Path:
         with urllib.request.urlopen(url, context=certificates, timeout=60) as answer:
             content = answer.read()
     except OSError as e:
-        raise StageError(f"cannot be fetched: {e}", url, registry.ADVICE, Exit.ENVIRONMENT) from e
+        advice = f"{registry.ADVICE}. Or put it at {place}"
+        raise StageError(f"cannot be fetched: {e}", url, advice, Exit.ENVIRONMENT) from e
     got = hashlib.sha256(content).hexdigest()
     if got != upstream.sha256:
         what = f"is another file than the patches are for: sha256 {got}, expected {upstream.sha256}"
@@ -96,12 +97,11 @@ def _address(upstream: Upstream) -> str:
         asked.write_text(f"{upstream.package}=={upstream.version}\n")
         told.write_text(f'[[dependency-metadata]]\nname = "{upstream.package}"\nversion = "{upstream.version}"\n')
         flags = ("--quiet", "--no-deps", "--no-header", "--format=pylock.toml", f"--config-file={told}")
-        found = registry.uv("pip", "compile", *flags, *registry.uv_flags(), str(asked), cwd=Path(scratch))
-        archive = tomllib.loads(found)["packages"][0].get("sdist", {})
-        path = archive.get("path")
-        address = archive.get("url") or (path and (Path(scratch) / path).resolve().as_uri())
+        found = registry.uv("pip", "compile", *flags, *registry.uv_flags(), str(asked))
+    address = tomllib.loads(found)["packages"][0].get("sdist", {}).get("url")
     if not address:
-        raise StageError(f"{upstream.package} {upstream.version} has no sdist there", "", registry.ADVICE)
+        what = f"{upstream.package} {upstream.version} has no sdist there"
+        raise StageError(what, next=registry.ADVICE, exit=Exit.ENVIRONMENT)
     return address
 
 
