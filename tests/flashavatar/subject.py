@@ -21,7 +21,9 @@ def write(data: Path, frames: int, head_model: str = "flame", digest: str = "") 
     for folder in (dataset / "checkpoint", dataset / "imgs", masks / "alpha", masks / "parsing"):
         folder.mkdir(parents=True)
     for i in range(frames):
-        formats.write_frame(layout.checkpoint_file(dataset, i), convert(performance(i), "the test"), i)
+        record = convert(performance(i), "the test")
+        record.t = np.array([0.02 * np.sin(i / 5), 0.01, 0.9 + 0.02 * np.cos(i / 3)])  # the head stays in the picture
+        formats.write_frame(layout.checkpoint_file(dataset, i), record, i)
         paths = _pictures(dataset, masks, i + 1)
         if i < PICTURES:
             _draw(i, paths)
