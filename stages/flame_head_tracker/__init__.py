@@ -2,12 +2,33 @@
 
 from dataclasses import dataclass
 
-from stages.contract import Stage
+from stages.contract import Stage, option
+from stages.errors import Exit, StageError
+
+READS = ("face_landmarker", "flame2020", "flame_landmark_embedding", "deca", "mica")  # without these it does not run
+# what our own FLAME takes from public files where they are there; tracker.json records the head model's digest
+HEAD = ("mediapipe_landmark_embedding", "flame_left_eyelid", "flame_right_eyelid", "flame_masks", "head_template")
 
 
 @dataclass(frozen=True)
 class FlameHeadTrackerConfig:
-    pass
+    device: str = option("auto", "auto, cpu or cuda")
+    batch_size: int = option(16, "frames fitted, and smoothed, together: memory grows with it")
+    iterations: int = option(200, "steps of expression, jaw and eyes; the learning rate drops at half")
+    rigid_iterations: int = option(1500, "steps of the camera's pose; the learning rate drops at two thirds")
+    fov: float = option(20.0, "field of view of the square crop in degrees, the same for all frames")
+
+    def __post_init__(self):
+        checks = {
+            "device": (self.device in ("auto", "cpu", "cuda"), "auto, cpu or cuda"),
+            "batch_size": (self.batch_size >= 1, "1 or more"),
+            "iterations": (self.iterations >= 2, "2 or more"),
+            "rigid_iterations": (self.rigid_iterations >= 2, "2 or more"),
+            "fov": (10 <= self.fov <= 50, "10 to 50, which is all that upstream fits"),
+        }
+        for name, (good, known) in checks.items():
+            if not good:
+                raise StageError(f"{name} is '{getattr(self, name)}'", next=f"Give {known}", exit=Exit.USAGE)
 
 
 STAGE = Stage(
@@ -16,5 +37,7 @@ STAGE = Stage(
     reads=("frames",),
     writes="tracking",
     config=FlameHeadTrackerConfig,
+    gpu="optional",
     upstream="flame-head-tracker",
+    assets=lambda config: READS + HEAD,
 )

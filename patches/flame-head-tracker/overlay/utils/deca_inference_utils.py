@@ -6,6 +6,7 @@ box of FAN's landmarks is that of the landmarks which the tracker has already.
 
 import cv2
 import numpy as np
+import plain_files
 import torch
 from submodules.decalib.models.encoders import ResnetEncoder
 
@@ -15,20 +16,9 @@ CODES = {"shape": 100, "tex": 50, "exp": 50, "pose": 6, "cam": 3, "light": 27}  
 
 
 def create_deca_model(path, device):
-    """deca_model.tar -> the coarse encoder. Raises ValueError for another network's weights."""
+    """deca_model.tar -> the coarse encoder."""
     encoder = ResnetEncoder(outsize=sum(CODES.values()))
-    held = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(held, dict) or "E_flame" not in held:
-        raise ValueError("has no E_flame: it is not DECA's deca_model.tar")
-    there = encoder.state_dict()
-    given = {name: value for name, value in held["E_flame"].items() if name in there}
-    missing = [name for name in there if name not in given and not name.endswith("num_batches_tracked")]
-    if missing:
-        raise ValueError(f"has no weights for {missing[0]}: it is not DECA's deca_model.tar")
-    try:
-        encoder.load_state_dict(given, strict=False)
-    except RuntimeError as e:
-        raise ValueError(f"has weights of other shapes: it is not DECA's deca_model.tar ({str(e)[:120]})") from e
+    plain_files.fill(path, encoder, plain_files.weights(path, "E_flame")["E_flame"])
     return encoder.to(device).eval()
 
 

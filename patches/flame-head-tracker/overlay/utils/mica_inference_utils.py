@@ -4,6 +4,7 @@ Its own FLAME would turn that shape into a mesh, which the tracker does itself.
 """
 
 import numpy as np
+import plain_files
 import torch
 from submodules.MICA.models.arcface import Arcface
 from submodules.MICA.models.generator import MappingNetwork
@@ -26,18 +27,12 @@ class Mica(torch.nn.Module):
 
 
 def create_mica_model(path, device):
-    """mica.tar -> both networks. Raises ValueError for another network's weights."""
-    with torch.serialization.safe_globals(_numbers()):
-        held = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(held, dict) or not {"arcface", "flameModel"} <= held.keys():
-        raise ValueError("has no arcface and flameModel: it is not MICA's mica.tar")
+    """mica.tar -> both networks."""
+    held = plain_files.weights(path, "arcface", "flameModel")
     model = Mica()
+    plain_files.fill(path, model.recogniser, held["arcface"])
     of_map = {name[len(MAP) :]: value for name, value in held["flameModel"].items() if name.startswith(MAP)}
-    try:
-        model.recogniser.load_state_dict(held["arcface"])
-        model.map.load_state_dict(of_map)
-    except RuntimeError as e:
-        raise ValueError(f"has other weights: it is not MICA's mica.tar ({str(e)[:120]})") from e
+    plain_files.fill(path, model.map, of_map)
     return model.to(device).eval()
 
 
@@ -52,9 +47,3 @@ def get_shape_code_from_mica(mica, img, lmks_68, device):
 def five_points(lmks_68):
     """(68,2) -> (5,2): both eyes' centres, the nose's tip, both corners of the mouth."""
     return np.stack([lmks_68[36:42].mean(0), lmks_68[42:48].mean(0), lmks_68[30], lmks_68[48], lmks_68[54]])
-
-
-def _numbers():
-    """numpy's own scalars, which a training script may have left in its checkpoint: numbers, and no code."""
-    kinds = [type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8")]
-    return [np.core.multiarray.scalar, np.dtype, *kinds]

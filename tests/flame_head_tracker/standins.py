@@ -1,0 +1,160 @@
+"""Stand-ins for the licensed files that flame-head-tracker reads: right shapes and names, none of their content.
+
+The head is our own open head in FLAME's format and sizes, so that a real face can be tracked with it; the networks'
+weights are random. `make(folder)` writes all of them where assets.toml says.
+"""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse
+import torch
+
+from stages import assets, head_model
+
+VERTICES, FACES = 5023, 9976
+IRISES = {468: 4597, 469: 4543, 470: 4511, 471: 4479, 472: 4575, 473: 4051, 474: 3997, 475: 3965, 476: 3933, 477: 4020}
+
+
+def make(folder: Path, dlib: list[list[int]]) -> None:
+    """`dlib`: which of MediaPipe's landmarks each of the 68 is (upstream's own table)."""
+    flame, at = flame_model()
+    place = lambda name: _place(folder / assets.manifest()[name].file)  # noqa: E731
+    with place("flame2020").open("wb") as f:
+        pickle.dump(flame, f, protocol=2)
+    np.save(place("flame_landmark_embedding"), embedding(flame["f"], at, dlib), allow_pickle=True)
+    torch.manual_seed(0)
+    torch.save({"E_flame": resnet50(236), "epoch": 1}, place("deca"))
+    torch.save({"arcface": iresnet100(), "flameModel": mica_map(), "epoch": np.float64(1)}, place("mica"))
+
+
+def flame_model() -> tuple[dict, np.ndarray]:
+    """FLAME's dict, and the vertex of each of MediaPipe's 478 landmarks."""
+    head = head_model.load("open")
+    faces = head.faces[~head.regions["shoulders"]]
+    lowest = np.sort(head.v_template[:, 1])
+    used = np.zeros(len(head.v_template), bool)
+    for limit in lowest:  # the neck is cut off where the rest has FLAME's number of vertices
+        kept = faces[(head.v_template[faces][..., 1] > limit).all(1)]
+        used[:] = False
+        used[kept.ravel()] = True
+        if used.sum() <= VERTICES and len(kept) <= FACES:
+            break
+    landmark = head.landmark_vertices[np.arange(478), head.landmark_weights.argmax(1)]
+    order = _order(np.flatnonzero(used), {int(landmark[k]): place for k, place in IRISES.items()})
+    new = np.full(len(head.v_template), -1)
+    new[order[::-1]] = np.arange(VERTICES)[::-1]  # the first of the copies that fill the rest up
+    faces = new[kept]
+    faces = np.concatenate([faces, np.repeat(faces[:1], FACES - len(faces), 0)])
+    regressor = scipy.sparse.csc_matrix(_regressor(head.v_template[order], head.joint_template))
+    parents = np.array([2**32 - 1, 0, 1, 1, 1], np.uint32)
+    rng = np.random.default_rng(0)
+    model = {
+        "f": faces.astype(np.uint32),
+        "v_template": head.v_template[order].astype(np.float64),
+        "shapedirs": np.concatenate([head.shapedirs, head.exprdirs], 2)[order].astype(np.float64),
+        "posedirs": rng.normal(scale=1e-5, size=(VERTICES, 3, 36)),
+        "J_regressor": regressor,
+        "kintree_table": np.stack([parents, np.arange(5, dtype=np.uint32)]),
+        "weights": head.weights[order].astype(np.float64),
+    }
+    return model, new[landmark]
+
+
+def embedding(faces: np.ndarray, at: np.ndarray, dlib: list[list[int]]) -> dict:
+    """DECA's dict: the 68 landmarks, the 51 of them within the face, and the outline for 79 turns of the head."""
+
+    def corners(groups):  # the landmark is its first MediaPipe point's vertex
+        index = np.array([np.flatnonzero((faces == at[g[0]]).any(1))[0] for g in groups])
+        weights = (faces[index] == np.array([at[g[0]] for g in groups])[:, None]).astype(np.float64)
+        return index, weights / weights.sum(1, keepdims=True)
+
+    full, full_weights = corners(dlib)
+    return {
+        "static_lmk_faces_idx": full[17:].astype(np.uint32),
+        "static_lmk_bary_coords": full_weights[17:],
+        "dynamic_lmk_faces_idx": torch.from_numpy(np.tile(full[:17], (79, 1))),
+        "dynamic_lmk_bary_coords": torch.from_numpy(np.tile(full_weights[:17], (79, 1, 1))),
+        "full_lmk_faces_idx": full[None],
+        "full_lmk_bary_coords": full_weights[None],
+    }
+
+
+def resnet50(outputs: int) -> dict[str, torch.Tensor]:
+    """State of a ResNet-50 without its last layer, then two linear layers, by the names that DECA's encoder has."""
+    state = _conv("encoder.conv1", 64, 3, 7) | _norm("encoder.bn1", 64)
+    inputs = 64
+    for layer, (width, blocks) in enumerate(zip((64, 128, 256, 512), (3, 4, 6, 3), strict=True), 1):
+        for block in range(blocks):
+            name = f"encoder.layer{layer}.{block}"
+            for i, (out, into, side) in enumerate(((width, inputs, 1), (width, width, 3), (4 * width, width, 1)), 1):
+                state |= _conv(f"{name}.conv{i}", out, into, side) | _norm(f"{name}.bn{i}", out)
+            if block == 0:
+                state |= _conv(f"{name}.downsample.0", 4 * width, inputs, 1) | _norm(f"{name}.downsample.1", 4 * width)
+            inputs = 4 * width
+    return state | _linear("layers.0", 1024, 2048) | _linear("layers.2", outputs, 1024, scale=1e-3)
+
+
+def iresnet100() -> dict[str, torch.Tensor]:
+    """State of ArcFace's IResNet-100."""
+    state = _conv("conv1", 64, 3, 3) | _norm("bn1", 64) | {"prelu.weight": torch.full((64,), 0.25)}
+    inputs = 64
+    for layer, (width, blocks) in enumerate(zip((64, 128, 256, 512), (3, 13, 30, 3), strict=True), 1):
+        for block in range(blocks):
+            name = f"layer{layer}.{block}"
+            state |= _norm(f"{name}.bn1", inputs) | _conv(f"{name}.conv1", width, inputs, 3)
+            state |= _norm(f"{name}.bn2", width) | {f"{name}.prelu.weight": torch.full((width,), 0.25)}
+            state |= _conv(f"{name}.conv2", width, width, 3) | _norm(f"{name}.bn3", width)
+            if block == 0:
+                state |= _conv(f"{name}.downsample.0", width, inputs, 1) | _norm(f"{name}.downsample.1", width)
+            inputs = width
+    return state | _norm("bn2", 512) | _linear("fc", 512, 512 * 49) | _norm("features", 512)
+
+
+def mica_map() -> dict[str, torch.Tensor]:
+    """State of MICA's generator: the map from the face's code to the shape, and its FLAME, which is not read."""
+    state = {}
+    for i, (out, into) in enumerate(((300, 512), (300, 300), (300, 300), (300, 300))):
+        state |= _linear(f"regressor.network.{i}", out, into)
+    state |= _linear("regressor.output", 300, 300, scale=1e-2)
+    return state | {"generator.faces_tensor": torch.zeros(FACES, 3, dtype=torch.long)}
+
+
+def _place(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _order(used: np.ndarray, fixed: dict[int, int]) -> np.ndarray:
+    """(VERTICES,) old vertex of each new one: `fixed` says where some go, the first is repeated to fill the rest."""
+    order = np.full(VERTICES, -1)
+    for vertex, place in fixed.items():
+        order[place] = vertex
+    rest = [vertex for vertex in used if vertex not in fixed]
+    free = np.flatnonzero(order < 0)
+    order[free] = rest + [rest[0]] * (len(free) - len(rest))
+    return order
+
+
+def _regressor(vertices: np.ndarray, joints: np.ndarray) -> np.ndarray:
+    """(5,VERTICES) affine weights of the eight nearest vertices that give these joints as nearly as they can."""
+    out = np.zeros((5, VERTICES))
+    for j, joint in enumerate(joints):
+        near = np.linalg.norm(vertices - joint, axis=1).argsort()[:8]
+        out[j, near] = 1 / 8
+    return out
+
+
+def _conv(name: str, out: int, into: int, side: int) -> dict[str, torch.Tensor]:
+    return {f"{name}.weight": torch.randn(out, into, side, side) * (2 / (out * side * side)) ** 0.5}
+
+
+def _norm(name: str, width: int) -> dict[str, torch.Tensor]:
+    numbers = {"weight": torch.ones, "bias": torch.zeros, "running_mean": torch.zeros, "running_var": torch.ones}
+    made = {f"{name}.{what}": kind(width) for what, kind in numbers.items()}
+    return made | {f"{name}.num_batches_tracked": torch.tensor(1)}
+
+
+def _linear(name: str, out: int, into: int, scale: float = 1.0) -> dict[str, torch.Tensor]:
+    return {f"{name}.weight": torch.randn(out, into) * scale / into**0.5, f"{name}.bias": torch.zeros(out)}
