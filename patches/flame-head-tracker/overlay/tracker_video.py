@@ -26,8 +26,7 @@ def track_video(tracker_cfg):
     name = os.path.basename(tracker_cfg["video_path"]).split(".")[0]
     folder = os.path.join(tracker_cfg["save_path"], name)
     os.makedirs(folder, exist_ok=True)
-    tracker = Tracker(tracker_cfg)
-    size, realign = tracker_cfg["batch_size"], tracker_cfg["realign"]
+    tracker, size, realign = Tracker(tracker_cfg), tracker_cfg["batch_size"], tracker_cfg["realign"]
     shape = estimate_shape(tracker, _frames(tracker, tracker_cfg), realign)
     if shape is None:
         raise ValueError(f"{tracker_cfg['video_path']}: there is no face in it")
