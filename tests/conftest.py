@@ -1,5 +1,7 @@
 """What tests of several stages use."""
 
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,3 +23,27 @@ def wojtek(shared_data) -> Path:
     if not path.exists():
         pytest.skip(f"needs {path}, a real video that may not be shipped")
     return path
+
+
+@pytest.fixture(scope="session")
+def chumpy_python(tmp_path_factory) -> Path:
+    """The interpreter of an environment with the patched chumpy, numpy and SciPy as locked, and nothing else."""
+    from stages.contract import ROOT
+    from stages.engine import registry
+    from stages.errors import Exit, StageError
+    from stages.patches import package
+
+    lock = (ROOT / "tests" / "requirements.lock").read_text()
+    needed = re.findall(r"^(?:numpy|scipy)==[^\s\\;]+", lock, re.MULTILINE)
+    python = tmp_path_factory.mktemp("chumpy") / "bin" / "python"
+    try:
+        made = package.wheel("chumpy")
+        base = getattr(sys, "_base_executable", sys.executable)
+        registry.uv("venv", "--quiet", "--allow-existing", f"--python={base}", str(python.parents[1]))
+        flags = ("--quiet", f"--python={python}", *registry.uv_flags())
+        registry.uv("pip", "install", *flags, *needed, str(made))
+    except StageError as e:
+        if e.exit != Exit.ENVIRONMENT:
+            raise
+        pytest.skip(f"needs chumpy, numpy and SciPy from a registry: {e}")
+    return python
