@@ -110,7 +110,7 @@ def _disk() -> Rows:
 def _assets() -> Rows:
     listed = assets.manifest().values()
     there = {asset.name for asset in listed if assets.find(asset.name)}
-    text = ", ".join(name for name in assets.manifest() if name in there) or "none. Not needed: HEAD_MODEL=open has none"
+    text = ", ".join(name for name in assets.manifest() if name in there) or "none. Not needed: HEAD_MODEL=open"
     yield GOOD if there else MISSING, "assets", f"{text}. make assets says what each is for, and fetches"
     said: set[str] = set()
     for stage in dict.fromkeys(stage for asset in listed for stage in asset.stages):
