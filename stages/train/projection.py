@@ -21,7 +21,7 @@ SUMS = 9  # the gradients of the same, in the same order
 CACHE = "NUMBA_CACHE_DIR" in os.environ or os.access(Path(__file__).parent, os.W_OK)
 f4 = np.float32
 # fastmath without leave to reorder sums: a kernel just compiled and the same one out of numba's cache reordered them
-# differently, and a resumed training came out another one. Only blending needs reordering, to vectorise its sums.
+# differently, and a resumed training came out another one.
 STRICT = {"nnan", "ninf", "nsz", "arcp", "contract"}
 
 

@@ -52,7 +52,7 @@ class _Rasterise(torch.autograd.Function):
     def backward(ctx, d_image):
         inputs, intrinsics, size, columns, splats, boxes, offsets, ids, slots, starts, ends, image = ctx.state
         d_image = np.ascontiguousarray(d_image.numpy())
-        sums = blend_backward(d_image, image, splats, boxes, offsets, ids, slots, ends, columns, *size)
+        sums = blend_backward(d_image, image, splats, boxes, offsets, ids, slots, ends, columns)
         means, axes, _, _, r, t = inputs
         *gradients, camera = project_backward(sums, starts, splats, boxes, means, axes, r, t, *intrinsics[:2])
         camera = camera.sum(0, dtype=np.float64).astype(np.float32)
