@@ -1,6 +1,7 @@
 """The user's checkout of an upstream project: is it there, at the right commit, unchanged; and a copy of its files."""
 
 import io
+import os
 import subprocess
 import tarfile
 from pathlib import Path
@@ -8,6 +9,9 @@ from pathlib import Path
 from stages.contract import ROOT
 from stages.errors import Exit, StageError
 from stages.patches.series import Upstream
+from stages.patches.unpacking import unpack
+
+HOOKS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")  # git sets them for its hooks
 
 
 def folder(upstream: Upstream) -> Path:
@@ -19,9 +23,9 @@ def check(upstream: Upstream) -> None:
     place = folder(upstream)
     if not place.is_dir():
         clone = f"git clone {upstream.repository} {upstream.checkout}"
-        advice = f"{_licence(upstream)}. Type: {clone} && {_take(upstream)}"
+        advice = f"Its licence: {upstream.licence}. Type: {clone} && {_take(upstream)}"
         raise _missing("the checkout of the upstream project is not there", place, advice)
-    top = Path(_git(place, "rev-parse", "--show-toplevel").strip() or ".")
+    top = Path(_git(place, "rev-parse", "--show-toplevel").strip() or "/")
     if top.resolve() != place.resolve():  # or it would be our own repository that answers
         advice = f"Move it away and type: git clone {upstream.repository} {upstream.checkout} && {_take(upstream)}"
         raise _missing("is no git checkout of its own, so its commit cannot be told", place, advice)
@@ -40,31 +44,36 @@ def copy(upstream: Upstream, into: Path) -> None:
     """The commit's tracked files, less those that UPSTREAM leaves out. Weights that lie beside them stay behind."""
     without = [f":(exclude){path}" for path in upstream.without]
     plain = ("-c", "core.autocrlf=false", "-c", "core.eol=lf")  # the same bytes on every host
-    words = ["git", "-C", str(folder(upstream)), *plain, "archive", "--format=tar", upstream.commit]
-    done = subprocess.run([*words, "--", ".", *without], capture_output=True)
+    done = _run(folder(upstream), *plain, "archive", "--format=tar", upstream.commit, "--", ".", *without)
     if done.returncode:
-        raise _missing(f"git archive: {done.stderr.decode(errors='replace').strip()}", folder(upstream), "")
+        said = done.stderr.decode(errors="replace").strip()
+        advice = f"Take a fresh one: git clone {upstream.repository} {upstream.checkout}"
+        raise _missing(f"git archive: {said}", folder(upstream), advice)
     into.mkdir(parents=True)
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-        archive.extractall(into, filter="data")
+        unpack(archive, into)
 
 
 def _git(place: Path, *words: str) -> str:
+    """What git prints; nothing where there is no repository. Raises StageError in git's own words."""
+    done = _run(place, *words)
+    said = done.stderr.decode(errors="replace").strip()
+    if done.returncode and "not a git repository" not in said:
+        raise _missing(f"git: {said}", place, "")
+    return done.stdout.decode(errors="replace") if done.returncode == 0 else ""
+
+
+def _run(place: Path, *words: str) -> subprocess.CompletedProcess:
+    """git on that repository, whatever a hook of ours that runs this has set, and in English."""
+    environment = {name: value for name, value in os.environ.items() if name not in HOOKS} | {"LC_ALL": "C"}
     try:
-        done = subprocess.run(["git", "-C", str(place), *words], capture_output=True, text=True)
+        return subprocess.run(["git", "-C", str(place), *words], capture_output=True, env=environment)
     except FileNotFoundError as e:
         raise StageError("git is not there", next="On Debian: apt-get install git", exit=Exit.ENVIRONMENT) from e
-    if done.returncode and "not a git repository" not in done.stderr:
-        raise _missing(f"git: {done.stderr.strip()}", place, "")
-    return done.stdout if done.returncode == 0 else ""
 
 
 def _take(upstream: Upstream) -> str:
     return f"git -C {upstream.checkout} checkout {upstream.commit}"
-
-
-def _licence(upstream: Upstream) -> str:
-    return f"Its licence: {upstream.licence}"
 
 
 def _missing(what: str, place: Path, advice: str) -> StageError:

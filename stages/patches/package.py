@@ -18,7 +18,7 @@ from pathlib import Path
 
 from stages.engine import registry
 from stages.errors import Exit, StageError
-from stages.patches import series
+from stages.patches import series, unpacking
 from stages.patches.series import Upstream
 
 WHEELS = registry.HOME / "patched" / "wheels"  # a folder of links for pip and uv
@@ -65,7 +65,7 @@ def unpack(upstream: Upstream, into: Path) -> None:
     """The sdist's files at `into`, without its outermost folder."""
     into.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=into.parent) as scratch, tarfile.open(sdist(upstream)) as archive:
-        archive.extractall(scratch, filter="data")
+        unpacking.unpack(archive, Path(scratch))
         (Path(scratch) / f"{upstream.package}-{upstream.version}").rename(into)
 
 

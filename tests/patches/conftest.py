@@ -52,6 +52,8 @@ def place(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(package, "SDISTS", tmp_path / ".venv" / "sdists")
     for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"):  # the tester's own settings
         monkeypatch.setenv(name, "/dev/null")
+    for name in checkout.HOOKS:
+        monkeypatch.delenv(name, raising=False)
     return tmp_path
 
 

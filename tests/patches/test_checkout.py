@@ -56,6 +56,20 @@ def test_weights_beside_the_tracked_files_are_no_edits_and_stay_there(upstream):
     assert not (patches.prepare("small") / "weights.pth").exists()
 
 
+def test_a_hook_of_our_repository_and_another_language_do_not_confuse_git(upstream, place, monkeypatch):
+    git(place, "init", "--quiet")
+    monkeypatch.setenv("LANG", "de_DE.UTF-8")
+    monkeypatch.setenv("GIT_DIR", str(place / ".git"))
+    assert patches.prepare("small").is_dir()
+
+
+def test_a_repository_that_is_damaged_is_said_in_git_s_words(upstream):
+    for thing in (upstream / ".git/objects").glob("??/*"):
+        thing.chmod(0o644)
+        thing.write_bytes(b"")
+    assert "upstream/small: git" in refusal()
+
+
 def test_the_table_says_all_and_ends_with_the_worst(upstream, capsys):
     assert table.show() == Exit.OK
     said = capsys.readouterr().out

@@ -17,7 +17,7 @@ import pytest
 from stages import patches
 from stages.engine import registry
 from stages.errors import Exit, StageError
-from stages.patches import package
+from stages.patches import package, unpacking
 from tests.patches.conftest import write
 
 RULES = """
@@ -148,3 +148,22 @@ def test_a_fetched_sdist_is_not_fetched_again(index, place):
     os.unlink(index / "tiny-0.1.tar.gz")
     assert patches.prepare("tiny").is_dir()
     assert package.wheel("tiny").exists()
+
+
+@pytest.mark.parametrize("name", ["../outside", "/tmp/outside"])
+def test_an_archive_that_would_write_elsewhere_is_refused(tmp_path, name):
+    with tarfile.open(tmp_path / "bad.tar", "w") as tar:
+        tar.addfile(tarfile.TarInfo(name))
+    with tarfile.open(tmp_path / "bad.tar") as tar, pytest.raises(StageError, match="elsewhere"):
+        unpacking.unpack(tar, tmp_path / "into")
+
+
+def test_links_of_an_archive_are_left_out(tmp_path):
+    with tarfile.open(tmp_path / "odd.tar", "w") as tar:
+        link = tarfile.TarInfo("link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/hostname"
+        tar.addfile(link)
+        tar.addfile(tarfile.TarInfo("file"))
+    with tarfile.open(tmp_path / "odd.tar") as tar:
+        unpacking.unpack(tar, tmp_path / "into")
+    assert [path.name for path in (tmp_path / "into").iterdir()] == ["file"]
