@@ -25,7 +25,7 @@ class _Graph:
 
     def __init__(self, start):
         _quiet_import()
-        with _silence():
+        with silence():
             self._solution = start()
             self._awake()
 
@@ -37,7 +37,7 @@ class _Graph:
     def _process(self, rgb: np.ndarray):
         image = np.ascontiguousarray(rgb)
         assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3, (image.dtype, image.shape)
-        with _silence() if self._fresh else contextlib.nullcontext():
+        with silence() if self._fresh else contextlib.nullcontext():
             return self._run(image)
 
     def _run(self, image: np.ndarray):
@@ -70,7 +70,7 @@ class FaceMesh(_Graph):
 
     def restart(self) -> None:
         """Forget the images seen: what follows depends on nothing before."""
-        with _silence():
+        with silence():
             self._solution.reset()
             self._awake()
 
@@ -194,12 +194,12 @@ def _solutions():
 def _quiet_import() -> None:
     os.environ.setdefault("GLOG_minloglevel", "3")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _silence():
+    with silence():
         import mediapipe  # noqa: F401
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
+def silence() -> Iterator[None]:
     """Send file descriptor 2 nowhere: MediaPipe's C++ logs its warnings there whatever its log level says."""
     sys.stderr.flush()
     saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
