@@ -11,6 +11,7 @@ import ssl
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from functools import cache
 from http.client import HTTPResponse
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
@@ -51,7 +52,8 @@ def open(url: str, headers: dict[str, str], form: Form | None = None) -> HTTPRes
         raise StageError("an account is sent over https only" if form else "is no web address", url, exit=Exit.USAGE)
     data = urlencode(form.fields).encode() if form else None
     request = urllib.request.Request(url, data, {"User-Agent": "avatarmake", "Accept-Encoding": "identity"} | headers)
-    opener = urllib.request.build_opener(_Redirects(), urllib.request.HTTPSHandler(context=_trust()))
+    trust = _trust(os.environ.get("SSL_CERT_FILE"), os.environ.get("REQUESTS_CA_BUNDLE"))
+    opener = urllib.request.build_opener(_Redirects(), urllib.request.HTTPSHandler(context=trust))
     try:
         with plain(url):
             return opener.open(request, timeout=TIMEOUT)
@@ -126,15 +128,15 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return urllib.request.Request(newurl, req.data, req.headers)
 
 
-def _trust() -> ssl.SSLContext:
-    """The system's certificates (or SSL_CERT_FILE's), and a bundle that other tools are told of."""
+@cache
+def _trust(own: str | None, more: str | None) -> ssl.SSLContext:
+    """The system's certificates, or those of `own` (OpenSSL reads that variable itself), and the bundle `more`."""
     context = ssl.create_default_context()
     paths = ssl.get_default_verify_paths()
-    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-    if not (bundle or paths.cafile or paths.capath):
+    if not (own or more or paths.cafile or paths.capath):
         import certifi  # for a Python that knows no certificates of the system
 
-        bundle = certifi.where()
-    if bundle and Path(bundle).exists():
-        context.load_verify_locations(**{"capath" if Path(bundle).is_dir() else "cafile": bundle})
+        more = certifi.where()
+    if more and Path(more).exists():
+        context.load_verify_locations(**{"capath" if Path(more).is_dir() else "cafile": more})
     return context

@@ -135,7 +135,7 @@ def impatient(monkeypatch):
 
 @pytest.fixture
 def catalogue(tmp_path, monkeypatch):
-    """`catalogue("deca", url=..., ...)` puts an asset into a manifest of the test's own; assets and lock in tmp_path."""
+    """`catalogue("deca", url=...)` puts an asset into a manifest of the test's own; assets and lock in tmp_path."""
     path = tmp_path / "assets.toml"
     path.touch()
     monkeypatch.setattr(assets, "MANIFEST", path)

@@ -336,17 +336,11 @@ def test_the_password_is_nowhere_to_be_seen(gated, site, tmp_path, case):
         pins.LOCK.write_bytes(b"\xff")
     given = {"FLAME_USERNAME": "me@example.org", "FLAME_PASSWORD": "falsch-ü" if case == "wrong" else PASSWORD}
     words = [sys.executable, "-c", HOST, str(assets.MANIFEST), str(pins.LOCK), "assets", "--get", "flame"]
-    process = subprocess.Popen(
-        words,
-        cwd=ROOT,
-        env={**os.environ, **given},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        stdin=subprocess.DEVNULL,
-    )
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(words, cwd=ROOT, env={**os.environ, **given}, **pipes)
     while not site.seen and process.poll() is None:
         time.sleep(0.02)
-    listed = Path(f"/proc/{process.pid}/cmdline").read_bytes()  # what ps shows
+    listed = b"" if process.poll() is not None else Path(f"/proc/{process.pid}/cmdline").read_bytes()  # what ps shows
     output = b"".join(process.communicate(timeout=30))
     wanted = {"right": Exit.OK, "wrong": Exit.MISSING_ASSET, "cut": Exit.ENVIRONMENT, "crash": Exit.BAD_INPUT}[case]
     assert process.returncode == wanted, output
