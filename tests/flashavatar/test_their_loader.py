@@ -58,7 +58,9 @@ def theirs(checkout, ours, landmarks, tmp_path_factory):
     np.save(folder / "points.npy", landmarks)
     script = Path(__file__).with_name("their_loader.py")
     words = [sys.executable, script, checkout, subject.name, "points.npy", "read.npz"]
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    # Pictures go back to the system when they are let go of, or glibc's heap grows to 5 GB
+    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "262144"}
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     with np.load(folder / "read.npz") as read:
         return dict(read)
