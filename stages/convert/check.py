@@ -16,7 +16,7 @@ TOLERANCE_PX = 0.01
 
 
 def seen_by_tracker(frames: list[Tracking], head: HeadModel, side: int) -> np.ndarray:
-    """(N,V,2) pixels of a square image of `side`: flame-head-tracker's own chain. One shape for all frames."""
+    """(N,L,2) pixels of a square image of `side`: flame-head-tracker's own chain. One shape for all frames."""
     points = head.vertices(
         frames[0].shape,
         _stack(frames, "expression"),
@@ -26,6 +26,7 @@ def seen_by_tracker(frames: list[Tracking], head: HeadModel, side: int) -> np.nd
         _stack(frames, "neck_pose"),
         _stack(frames, "head_pose"),
     )
+    points = head.landmarks(points)
     cam = _stack(frames, "cam").astype(np.float64)
     pose = np.tile(np.eye(4), (len(frames), 1, 1))  # camera to world
     pose[:, :3, :3] = _euler(cam[:, 0], cam[:, 1], cam[:, 2])
@@ -39,7 +40,7 @@ def seen_by_tracker(frames: list[Tracking], head: HeadModel, side: int) -> np.nd
 
 
 def seen_by_trainer(records: list[FrameRecord], first: FrameRecord, head: HeadModel, side: int) -> np.ndarray:
-    """(N,V,2) pixels of a square image of `side`: FlashAvatar's chain, with shape, K and img_size of 00000.frame."""
+    """(N,L,2) pixels of a square image of `side`: FlashAvatar's chain, with shape, K and img_size of 00000.frame."""
     eyes = _stack(records, "eyes_rot6d").reshape(-1, 2, 6)
     points = head.vertices(
         first.shape,
@@ -48,6 +49,7 @@ def seen_by_trainer(records: list[FrameRecord], first: FrameRecord, head: HeadMo
         rotations.axis_angle_from_matrix(rotations.matrix_from_rot6d(eyes)).reshape(-1, 6),
         _stack(records, "eyelids"),
     )
+    points = head.landmarks(points)
     view = np.tile(np.eye(4), (len(records), 1, 1))
     view[:, :3, :3] = _stack(records, "R")
     view[:, :3, 3] = _stack(records, "t")
@@ -57,7 +59,7 @@ def seen_by_trainer(records: list[FrameRecord], first: FrameRecord, head: HeadMo
 
 
 def reprojection_errors(seen: np.ndarray, shown: np.ndarray) -> np.ndarray:
-    """(N,V,2), (N,V,2) -> (N,V) distances in pixels; a point behind a camera counts as infinitely far."""
+    """(N,L,2), (N,L,2) -> (N,L) distances in pixels; a point behind a camera counts as infinitely far."""
     distance = np.linalg.norm(seen - shown, axis=-1)
     return np.where(np.isfinite(distance), distance, np.inf)
 

@@ -10,7 +10,7 @@ metrical-tracker (Zielonka et al., ECCV 2022).
 import hashlib
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -49,10 +49,11 @@ class HeadModel:
     weights: np.ndarray  # (V,5) skinning weights, rows sum to 1
     eyeliddirs: np.ndarray  # (2, V,3): displacement that closes the subject's left, right eye
     landmark_ids: np.ndarray  # (L,) MediaPipe's number (0..477) of each embedded landmark
-    landmark_vertices: np.ndarray  # (L,3) vertex ids of the triangle it lies in
-    landmark_weights: np.ndarray  # (L,3) barycentric
+    landmark_vertices: np.ndarray  # (L,3) vertex ids of the triangle it lies in; (L,K) where reduced to landmarks
+    landmark_weights: np.ndarray  # (L,3) barycentric; (L,K)
     uv: np.ndarray  # (F,3,2) per face corner, in [0,1], v down
     regions: dict = field(default_factory=dict)  # name in REGIONS -> (F,) bool
+    sources: dict = field(default_factory=dict)  # what -> where it came from, in words; no part of the digest
 
     @property
     def digest(self) -> str:
@@ -138,24 +139,30 @@ class HeadModel:
 
     def landmarks(self, vertices: np.ndarray) -> np.ndarray:
         """vertices (N,V,3) -> (N,L,3), in the order of `landmark_ids`."""
+        if (self.landmark_weights[:, 0] == 1).all():
+            return vertices[..., self.landmark_vertices[:, 0], :]
         corners = vertices[..., self.landmark_vertices, :]
         return (corners * self.landmark_weights[..., None]).sum(-2)
 
     def at_landmarks(self, landmark_ids: np.ndarray) -> "HeadModel":
-        """The same model seen at these MediaPipe landmarks only: V becomes their number, in their order.
+        """The same model seen at these MediaPipe landmarks only: the tracker then never poses the whole mesh. Exact.
 
-        The tracker then never poses the whole mesh. Exact for landmarks on vertices (the open head's all are); inside
-        a triangle, exact up to the change of skinning weights across it. Raises KeyError for a landmark the model does
-        not embed.
+        Vertex i is landmark i, where it lies on a vertex, or in a triangle whose corners all follow the joints alike.
+        Elsewhere a landmark is a mixture of K "vertices", one for each joint that moves a part of it: with barycentric
+        b_k, skinning weights w_kj and x_k = sum_j w_kj (R_j v_k + t_j),
+
+            sum_k b_k x_k = sum_j c_j (R_j u_j + t_j),   c_j = sum_k b_k w_kj,   u_j = sum_k b_k w_kj v_k / c_j.
+
+        Its first part is vertex i, and the others come after all landmarks' first ones; `landmarks` puts them together.
+        Raises KeyError for a landmark the model does not embed.
         """
         where = {int(i): k for k, i in enumerate(self.landmark_ids)}
         rows = np.array([where[int(i)] for i in landmark_ids])
-        tri, w = self.landmark_vertices[rows], self.landmark_weights[rows]
+        parts = _parts(self.weights, self.landmark_vertices[rows], self.landmark_weights[rows])
 
-        def mix(a: np.ndarray) -> np.ndarray:  # (V, ...) -> (L, ...)
-            return np.einsum("lk,lk...->l...", w, a[tri]).astype(np.float32)
+        def mix(a: np.ndarray) -> np.ndarray:  # (V, ...) -> (M, ...)
+            return np.einsum("mk,mk...->m...", parts.mixture, a[parts.corners]).astype(np.float32)
 
-        n = len(rows)
         return HeadModel(
             name=self.name,
             v_template=mix(self.v_template),
@@ -166,12 +173,13 @@ class HeadModel:
             joint_template=self.joint_template,
             joint_shapedirs=self.joint_shapedirs,
             parents=self.parents,
-            weights=mix(self.weights),
+            weights=parts.skinning,
             eyeliddirs=np.stack([mix(e) for e in self.eyeliddirs]),
             landmark_ids=np.asarray(landmark_ids, np.int32),
-            landmark_vertices=np.repeat(np.arange(n, dtype=np.int32)[:, None], 3, 1),
-            landmark_weights=np.tile(np.array([1, 0, 0], np.float32), (n, 1)),
+            landmark_vertices=parts.vertices,
+            landmark_weights=parts.shares,
             uv=np.zeros((0, 3, 2), np.float32),
+            sources=self.sources,
         )
 
     def vertex_region(self, name: str) -> np.ndarray:
@@ -181,20 +189,58 @@ class HeadModel:
         return mask
 
 
-@lru_cache(maxsize=2)
-def load(name: str, assets: Path | None = None) -> HeadModel:
-    """`open`: generated in memory, no file and no licence. `flame`: the user's own, under assets/ (not there yet).
+class _Parts(NamedTuple):
+    """What landmarks are mixed of, see `HeadModel.at_landmarks`: M parts of L landmarks."""
 
-    Raises StageError (missing asset, or usage) with what to do.
+    corners: np.ndarray  # (M,3) vertex ids
+    mixture: np.ndarray  # (M,3) of the corners, sums to 1
+    skinning: np.ndarray  # (M,5) float32
+    vertices: np.ndarray  # (L,K) int32: the parts of each landmark
+    shares: np.ndarray  # (L,K) float32
+
+
+def _parts(weights: np.ndarray, corners: np.ndarray, barycentric: np.ndarray) -> _Parts:
+    """weights (V,5), corners (L,3), barycentric (L,3)."""
+    n = len(corners)
+    skinning = weights[corners].astype(np.float64)  # (L,3,5)
+    first = skinning[np.arange(n), barycentric.argmax(1)]
+    alike = ((skinning == first[:, None]) | (barycentric == 0)[..., None]).all((1, 2))
+    of_joint = barycentric[..., None] * skinning
+    share = of_joint.sum(1)  # (L,5): c_j
+    share[share < 1e-6] = 0
+    share[alike] = 0
+    main = np.where(alike, 0, share.argmax(1))
+    extra_of, extra = np.nonzero(share * (np.arange(5) != main[:, None]))
+    owner, joint = np.concatenate([np.arange(n), extra_of]), np.concatenate([main, extra])
+    mixture = of_joint[owner, :, joint]
+    mixture[:n][alike] = barycentric[alike]
+    rows = np.eye(5)[joint]
+    rows[:n][alike] = first[alike]
+    slot = np.concatenate([np.zeros(n, int), 1 + np.arange(len(extra)) - np.searchsorted(extra_of, extra_of)])
+    vertices = np.repeat(np.arange(n, dtype=np.int32)[:, None], slot.max(initial=0) + 1, 1)
+    shares = np.zeros(vertices.shape, np.float32)
+    vertices[owner, slot] = np.arange(len(owner))
+    part = np.where(alike[owner], 1, share[owner, joint])
+    shares[owner, slot] = part / np.bincount(owner, part)[owner]
+    return _Parts(corners[owner], mixture / mixture.sum(1, keepdims=True), rows.astype(np.float32), vertices, shares)
+
+
+def load(name: str) -> HeadModel:
+    """`open`: generated in memory, no file and no licence. `flame`: the user's own, of the assets folder.
+
+    Raises StageError (missing asset, bad file, or usage) with what to do.
     """
     if name == "open":
-        from stages.head_model import open_head
-
-        return open_head.build()
+        return _open()
     if name == "flame":
-        raise StageError(
-            "HEAD_MODEL=flame cannot be read yet",
-            next="Use HEAD_MODEL=open",
-            exit=Exit.MISSING_ASSET,
-        )
-    raise StageError(f"no head model is called '{name}'", next="Use HEAD_MODEL=open", exit=Exit.USAGE)
+        from stages.head_model import flame
+
+        return flame.load()
+    raise StageError(f"no head model is called '{name}'", next="Use HEAD_MODEL=open or flame", exit=Exit.USAGE)
+
+
+@lru_cache(maxsize=1)
+def _open() -> HeadModel:
+    from stages.head_model import open_head
+
+    return open_head.build()

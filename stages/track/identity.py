@@ -80,7 +80,8 @@ def start(projection: Projection, uv: np.ndarray, priors: P.Priors, numbers: np.
     """
     p = np.repeat(priors.mean[None], len(uv), 0)
     points = projection.neutral.astype(np.float64)
-    P.set_camera(p, *closed_form_camera(points, uv.astype(np.float64), float(projection.focal), projection.centre))
+    r, t = closed_form_camera(points, uv.astype(np.float64), float(projection.focal), projection.centre)
+    P.set_camera(p, r, t, projection.pivot.astype(np.float64))
     camera = p[:, P.ROTATION.start :]
     second = second_difference(numbers)
     camera[:] = np.linalg.solve(np.eye(len(p)) + 300 * second.T @ second, camera)

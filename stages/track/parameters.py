@@ -7,7 +7,7 @@
 | EYES | left pitch, left yaw, right pitch, right yaw: axis-angle without its z, an eye does not roll | radians |
 | EYELIDS | left, right | 0 open, 1 closed |
 | ROTATION | axis-angle w of the camera, R = exp(w) diag(1,-1,-1): zero is a frontal view | radians |
-| TRANSLATION | of the camera | metres |
+| TRANSLATION | where the camera sees the pivot (projection.pivot), the point about which ROTATION turns | metres |
 """
 
 from dataclasses import dataclass
@@ -57,10 +57,16 @@ def eye_pose(p: np.ndarray) -> np.ndarray:
     return out.reshape(-1, 6)
 
 
-def camera(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(F,115) -> OpenCV R (F,3,3), t (F,3)."""
-    return rotations.matrix_from_axis_angle(p[:, ROTATION]) @ FLIP.astype(p.dtype), p[:, TRANSLATION]
+def camera_rotation(p: np.ndarray) -> np.ndarray:
+    """(F,115) -> OpenCV R (F,3,3)."""
+    return rotations.matrix_from_axis_angle(p[:, ROTATION]) @ FLIP.astype(p.dtype)
 
 
-def set_camera(p: np.ndarray, r: np.ndarray, t: np.ndarray) -> None:
-    p[:, ROTATION], p[:, TRANSLATION] = rotations.axis_angle_from_matrix(r @ FLIP), t
+def camera(p: np.ndarray, pivot: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(F,115) -> OpenCV R (F,3,3), t (F,3) of the head model's own coordinates."""
+    r = camera_rotation(p)
+    return r, p[:, TRANSLATION] - r @ pivot
+
+
+def set_camera(p: np.ndarray, r: np.ndarray, t: np.ndarray, pivot: np.ndarray) -> None:
+    p[:, ROTATION], p[:, TRANSLATION] = rotations.axis_angle_from_matrix(r @ FLIP), t + r @ pivot

@@ -1,7 +1,12 @@
 """Parameters -> landmarks in the image, with the analytic Jacobian.
 
 The head model's formula (stages/head_model) at the landmarks only, for a head whose root and neck do not move (all
-rigid motion is the camera's): x = sum_j w_j (R_j (v - J_j) + J_j), then uv = f (R x + t)_xy / (R x + t)_z + centre.
+rigid motion is the camera's): x = sum_j w_j (R_j (v - J_j) + J_j), then y = R (x - pivot) + t, and
+uv = f y_xy / y_z + centre. The pivot is between the outer corners of the eyes: a head that turns stays in its place,
+wherever the model has its origin. (parameters.camera gives the camera of the model's own coordinates.)
+
+A landmark may be a mixture of several of the reduced model's vertices, "parts" here (HeadModel.at_landmarks): M of
+them, the first L each landmark's first, every further one with its owner. The open head has no further ones.
 """
 
 from dataclasses import dataclass
@@ -12,6 +17,7 @@ from stages import rotations
 from stages.head_model import JAW as JAW_JOINT
 from stages.head_model import LEFT_EYE, N_SHAPE, RIGHT_EYE, HeadModel
 from stages.track import parameters as P
+from stages.track.points import OUTER_CORNERS
 
 MOVING = (JAW_JOINT, LEFT_EYE, RIGHT_EYE)
 # each moving joint: where its axis-angle lies in the vector, and how many of its components are free
@@ -20,15 +26,35 @@ FREE = ((P.JAW.start, 3), (P.EYES.start, 2), (P.EYES.start + 2, 2))
 
 @dataclass
 class _Posed:
-    """What the Jacobian needs again. F frames, L landmarks; the second axis of r and rot is the moving joint."""
+    """What the Jacobian needs again. F frames, L landmarks, M parts; the second axis of r and rot: the moving joint."""
 
     r: np.ndarray  # (F,3,3) axis-angle
     rot: np.ndarray  # (F,3,3,3)
-    about: list  # per moving joint: R_j (v - J_j) of its landmarks, (F,n,3)
-    turned: np.ndarray  # (F,L,3) R x: camera coordinates before t
+    about: list  # per moving joint: R_j (v - J_j) of its parts, (F,n,3)
+    turned: np.ndarray  # (F,L,3) R (x - pivot): camera coordinates before the translation
     camera_rot: np.ndarray  # (F,3,3)
     seen: np.ndarray  # (F,L,3) camera coordinates
     uv: np.ndarray  # (F,L,2) px
+
+
+def pivot(model: HeadModel) -> np.ndarray:
+    """(3,) the middle between the outer corners of the eyes, of the mean head; the origin where they are unknown."""
+    ids = np.array([np.flatnonzero(model.landmark_ids == i) for i in OUTER_CORNERS], dtype=object)
+    if any(len(i) == 0 for i in ids):
+        return np.zeros(3)
+    marks = model.landmarks(model.v_template[None].astype(np.float64))[0]
+    return np.round(np.mean([marks[i[0]] for i in ids], 0), 4)
+
+
+def _owners(model: HeadModel, dtype) -> tuple[np.ndarray, np.ndarray]:
+    """The landmark of each part beyond the first L, (M-L,), and the share that each part has in its landmark, (M,)."""
+    rows, slots = np.nonzero(model.landmark_weights)
+    part, share = model.landmark_vertices[rows, slots], model.landmark_weights[rows, slots]
+    order = np.argsort(part, kind="stable")
+    count = len(model.landmark_ids)
+    assert np.array_equal(part[order], np.arange(len(model.v_template))), "a model reduced to its landmarks"
+    assert np.array_equal(rows[order][:count], np.arange(count))
+    return rows[order][count:], share[order].astype(dtype)
 
 
 class Projection:
@@ -37,18 +63,22 @@ class Projection:
     def __init__(self, model: HeadModel, shape: np.ndarray, focal: float, image_size: tuple, dtype=np.float32):
         self.model, self.dtype = model, dtype
         self.centre = np.array(image_size, dtype) / 2
-        self.expr = model.exprdirs.astype(dtype)  # (L,3,100)
-        self.lids = model.eyeliddirs.astype(dtype)  # (2,L,3)
+        self.expr = model.exprdirs.astype(dtype)  # (M,3,100)
+        self.lids = model.eyeliddirs.astype(dtype)  # (2,M,3)
         self.shapedirs = model.shapedirs.astype(dtype)
         self.weights = model.weights.astype(dtype)
         pose = model.posedirs[9:].reshape(3, 9, -1, 3).astype(dtype)  # of jaw and eyes; the neck's are never used
         self.posedirs = pose if pose.any() else None
         self.moved = [np.flatnonzero(model.weights[:, j]) for j in MOVING]
+        self.count = len(model.landmark_ids)
+        self.owner, self.share = _owners(model, dtype)
+        self.pivot = pivot(model).astype(dtype)
         self.set(shape, focal)
 
     def set(self, shape: np.ndarray, focal: float) -> None:
         self.shape, self.focal = np.asarray(shape, self.dtype), self.dtype(focal)
-        self.neutral = self.model.v_template.astype(self.dtype) + self.shapedirs @ self.shape
+        self.parts = self.model.v_template.astype(self.dtype) + self.shapedirs @ self.shape  # (M,3)
+        self.neutral = self._mixed(self.parts[None])[0]  # (L,3)
         joints = self.model.joint_template + self.model.joint_shapedirs.astype(self.dtype) @ self.shape
         self.joints = joints[list(MOVING)].astype(self.dtype)  # (3,3)
 
@@ -59,13 +89,13 @@ class Projection:
     def uv_jacobian(self, p: np.ndarray, with_shape: bool = False):
         """-> uv (F,L,2), J (F,L,2,115), and with_shape (F,L,2,301): shape, then log focal."""
         posed = self._pose(p)
-        count, n = posed.uv.shape[:2]
+        frames, n = posed.uv.shape[:2]
         view = self._view(posed)  # (F,L,2,3): d uv / d camera coordinates
-        body = view @ posed.camera_rot[:, None]  # d uv / d posed landmark
-        blend = self._blend(posed.rot)  # (F,L,3,3): d posed / d rest
+        body = self._of_parts(view @ posed.camera_rot[:, None])  # (F,M,2,3): d uv / d posed part
+        blend = self._blend(posed.rot)  # (F,M,3,3): d posed / d rest
         rest = body @ blend
 
-        jac = np.empty((count, n, 2, P.N), self.dtype)
+        jac = np.empty((frames, len(self.weights), 2, P.N), self.dtype)
         jac[..., P.EXPRESSION] = rest @ self.expr
         jac[..., P.EYELIDS] = rest @ self.lids.transpose(1, 2, 0)
         jac[..., P.JAW.start : P.EYES.stop] = 0
@@ -79,27 +109,47 @@ class Projection:
                 slope = self._rotation_slope(posed, left, k)[..., :free]  # (F,9,free)
                 dv = np.einsum("plc,fpk->flck", self.posedirs[k], slope)
                 jac[..., start : start + free] += rest @ dv
+        jac = self._summed(jac) if len(self.owner) else jac
         turn = -rotations.skew(posed.turned) @ rotations.left_jacobian(p[:, P.ROTATION])[:, None]
         jac[..., P.ROTATION] = view @ turn
         jac[..., P.TRANSLATION] = view
         if not with_shape:
             return posed.uv, jac
 
-        shape = np.empty((count, n, 2, N_SHAPE + 1), self.dtype)
+        shape = np.empty((frames, len(self.weights), 2, N_SHAPE + 1), self.dtype)
         shape[..., :N_SHAPE] = rest @ self.shapedirs
         eye3 = np.eye(3, dtype=self.dtype)
         for k, j in enumerate(MOVING):  # the joints move with the shape too: w (I - R) dJ
             ids = self.moved[k]
             slide = self.weights[ids, j, None, None] * (eye3 - posed.rot[:, None, k])
             shape[:, ids, :, :N_SHAPE] += body[:, ids] @ slide @ self.model.joint_shapedirs[j].astype(self.dtype)
+        shape = self._summed(shape) if len(self.owner) else shape
         shape[..., N_SHAPE] = posed.uv - self.centre
         return posed.uv, jac, shape
+
+    def _mixed(self, x: np.ndarray) -> np.ndarray:
+        """Parts (F,M,3) -> landmarks (F,L,3)."""
+        return self._summed(x * self.share[:, None]) if len(self.owner) else x
+
+    def _of_parts(self, body: np.ndarray) -> np.ndarray:
+        """d / d landmark (F,L,2,3) -> d / d part (F,M,2,3)."""
+        if not len(self.owner):
+            return body
+        return np.concatenate([body, body[:, self.owner]], 1) * self.share[:, None, None]
+
+    def _summed(self, x: np.ndarray) -> np.ndarray:
+        """(F,M,...) -> (F,L,...): the further parts of a landmark are added to its first."""
+        out = x[:, : self.count]
+        for slot in range(1, self.model.landmark_vertices.shape[1]):  # an owner is there once in each
+            has = np.flatnonzero(self.model.landmark_weights[:, slot])
+            out[:, has] += x[:, self.model.landmark_vertices[has, slot]]
+        return out
 
     def _pose(self, p: np.ndarray) -> _Posed:
         count = len(p)
         r = np.stack([p[:, P.JAW], *P.eye_pose(p).reshape(-1, 2, 3).swapaxes(0, 1)], 1)
         rot = rotations.matrix_from_axis_angle(r)
-        v = self.neutral + (p[:, P.EXPRESSION] @ self.expr.reshape(-1, 100).T).reshape(count, -1, 3)
+        v = self.parts + (p[:, P.EXPRESSION] @ self.expr.reshape(-1, 100).T).reshape(count, -1, 3)
         v += np.tensordot(p[:, P.EYELIDS], self.lids, 1)
         if self.posedirs is not None:
             feature = (rot - np.eye(3, dtype=self.dtype)).reshape(count, 27)
@@ -109,9 +159,9 @@ class Projection:
             ids = self.moved[k]
             about.append((v[:, ids] - self.joints[k]) @ rot[:, k].swapaxes(1, 2))
             x[:, ids] += self.weights[ids, j, None] * (about[-1] + self.joints[k] - v[:, ids])
-        camera_rot, t = P.camera(p)
-        turned = x @ camera_rot.swapaxes(1, 2)
-        seen = turned + t[:, None]
+        camera_rot = P.camera_rotation(p)
+        turned = (self._mixed(x) - self.pivot) @ camera_rot.swapaxes(1, 2)
+        seen = turned + p[:, None, P.TRANSLATION]
         seen[..., 2] = np.maximum(seen[..., 2], 0.05)  # a wild step must not put the face behind the camera
         uv = self.focal * seen[..., :2] / seen[..., 2:] + self.centre
         return _Posed(r, rot, about, turned, camera_rot, seen, uv)

@@ -178,7 +178,8 @@ class Worker:
             blendshapes = np.load(self.plan.blendshapes(chunk))[numbers - self.plan.chunks.span(chunk)[0]]
         if self.plan.eyelids == "scores":
             eyelids = blendshapes[:, [LEFT_BLINK, RIGHT_BLINK]]
-        cam = cam_from_extrinsics(*parameters.camera(p.astype(np.float64)))
+        pivot = self.solver.every.pivot.astype(np.float64)
+        cam = cam_from_extrinsics(*parameters.camera(p.astype(np.float64), pivot))
         eyes = parameters.eye_pose(p)
         for k, i in enumerate(numbers):
             frame = Tracking(

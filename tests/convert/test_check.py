@@ -46,6 +46,7 @@ def test_tracker_side_is_opencvs_projection(tracked, head):
     seen = check.seen_by_tracker(tracked, head, 512)
     t = tracked[3]
     points = head.vertices(t.shape, t.expression[None], t.jaw_pose[None], t.eye_pose[None], t.eyelids[None])
+    points = head.landmarks(points)
     r, translation = cameras.extrinsics_from_cam(t.cam)
     np.testing.assert_allclose(seen[3], cameras.project(points[0], r, translation, t.intrinsics), atol=1e-3)
 
