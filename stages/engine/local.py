@@ -68,7 +68,8 @@ def run(request: Request, environment: dict) -> None:
     """Become the stage. Does not return."""
     interpreter = python(request.stage.name)
     lock = hashlib.sha256(lock_file(request.stage.name).read_bytes()).hexdigest()
-    env = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH")}
+    hidden = ("VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH", "FLAME_USERNAME", "FLAME_PASSWORD")  # no stage needs an account
+    env = {k: v for k, v in os.environ.items() if k not in hidden}
     upstream = Path(os.environ.get("AVATARMAKE_UPSTREAM", ""))
     env |= request.variables("local", request.subject.data.absolute(), assets.folder(), upstream)
     env |= {"PYTHONPATH": str(ROOT), "PYTHONNOUSERSITE": "1"}
