@@ -96,8 +96,8 @@ def _fault() -> Iterator[list[Exit]]:
 
 def _wanted(names: list[str]) -> list[Asset]:
     manifest = assets.manifest()
-    if names == ["all"]:
-        return [asset for asset in manifest.values() if asset.url and not asset.gated]
+    free = [asset.name for asset in manifest.values() if asset.url and not asset.gated]
+    names = [each for name in names for each in (free if name == "all" else [name])]
     if unknown := [name for name in names if name not in manifest]:
         raise StageError(f"there is no asset '{unknown[0]}'", next=f"There are: {', '.join(manifest)}", exit=Exit.USAGE)
     return [manifest[name] for name in dict.fromkeys(names)]

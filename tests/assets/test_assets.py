@@ -1,5 +1,6 @@
 """`make assets`: listing, fetching, the lock, licences, accounts. What a person types and reads."""
 
+import dataclasses
 import getpass
 import hashlib
 import io
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from stages import __main__ as command
-from stages import assets
+from stages import assets, engine
 from stages.contract import ROOT
 from stages.engine import doctor, pins
 from stages.engine import download as module
@@ -255,7 +256,17 @@ def test_the_manifest_is_in_order():
         assert asset.url.startswith("https://") and asset.page.startswith("https://") and asset.licence
         assert not asset.sha256 or (len(asset.sha256) == 64 and asset.size)
         assert bool(asset.accept) == bool(asset.terms) and (asset.accept or not asset.gated)
-        assert all((ROOT / "stages" / stage).is_dir() for stage in asset.stages if stage != "flame_head_tracker")
+        assert all((ROOT / "stages" / stage).is_dir() for stage in asset.stages)
+
+
+@pytest.mark.parametrize("stage", engine.STAGES)
+def test_the_manifest_names_every_stage_that_reads_an_asset(stage):
+    declared = engine.load(stage)
+    configs = [declared.config()]
+    if "head_model" in {f.name for f in dataclasses.fields(declared.config)}:
+        configs.append(declared.config(head_model="flame"))
+    for name in {name for config in configs for name in declared.assets(config)}:
+        assert stage in assets.manifest()[name].stages, name
 
 
 def test_the_real_landmarker_is_the_one_of_the_manifest(shared_data):
