@@ -69,9 +69,12 @@ def _grey_png(image: np.ndarray) -> bytes:
     assert image.dtype == np.uint8, image.dtype
     height, width = image.shape
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)  # 8 bits, grey
-    rows = np.pad(image, ((0, 0), (1, 0)))  # each row begins with its filter's number
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows.tobytes(), 1)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + body
+    rows = np.zeros((height, 1 + width), np.uint8)  # each row begins with its filter's number: none
+    rows[:, 1:] = image
+    # a mask is runs of one value: looking for nothing else takes half the time and makes the file smaller
+    deflate = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 5, zlib.Z_RLE)
+    content = deflate.compress(rows) + deflate.flush()
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", content) + chunk(b"IEND", b"")
 
 
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

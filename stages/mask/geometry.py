@@ -36,11 +36,11 @@ class HeadView:
         """(size, size) bool, size in cells of CELL pixels: where the solid head is, without gaps."""
         import cv2
 
-        grid = np.zeros((size, size), np.uint8)
-        cell = (self.solid / CELL).astype(int)
-        inside = (cell >= 0).all(1) & (cell < size).all(1)
-        grid[cell[inside, 1], cell[inside, 0]] = 1
-        return cv2.morphologyEx(grid, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)) > 0
+        cell = (self.solid * np.float32(1 / CELL)).astype(np.int32) + 1
+        grid = np.zeros((size + 2, size + 2), np.uint8)
+        column, row = np.clip(cell, 0, size + 1).T  # what is outside falls on the margin
+        grid[row, column] = 1
+        return cv2.morphologyEx(grid[1:-1, 1:-1], cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)) > 0
 
 
 class HeadProjector:
@@ -57,21 +57,22 @@ class HeadProjector:
         faces = model.faces[np.any([model.regions[name] for name in SOLID if name in model.regions], axis=0)]
         still = model.weights[faces, JAW].max(1) < 0.5
         corners, weights = _surface_points(model.v_template, faces[still], SPACING)
-        self._solid = (model.identity(shape)[corners] * weights[..., None]).sum(1)
+        self._solid = (model.identity(shape)[corners] * weights[..., None]).sum(1).astype(np.float32)
 
     def views(self, records: list[FrameRecord]) -> list[HeadView]:
         """One HeadView a record."""
-        marks = self._marks.vertices(
+        posed = self._marks.vertices(
             self._shape,
             expression=np.stack([r.expression for r in records]),
-            jaw_pose=np.stack([_axis_angle(r.jaw_rot6d) for r in records]),
+            jaw_pose=_axis_angle(np.stack([r.jaw_rot6d for r in records])),
         )
+        marks = self._marks.landmarks(posed)
         return [self._view(m, r) for m, r in zip(marks, records, strict=True)]
 
     def _view(self, marks: np.ndarray, r: FrameRecord) -> HeadView:
         pivot = marks[-len(EARS) :].mean(0)
-        points = np.concatenate([marks, pivot[None], self._solid])
-        image = project(points.astype(np.float32), r.R, r.t, r.intrinsics).astype(np.float32, copy=False)
+        points = np.concatenate([marks.astype(np.float32), pivot[None].astype(np.float32), self._solid])
+        image = project(points, r.R, r.t, r.intrinsics).astype(np.float32, copy=False)
         lips, nose, _, pivot_image, solid = np.split(image, np.cumsum([len(LIPS), len(NOSE), len(EARS), 1]))
         depth = float((r.R @ pivot + r.t)[2])
         return HeadView(solid, lips, nose.mean(0), pivot_image[0], float(r.intrinsics[1, 1]) / depth)

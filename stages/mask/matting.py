@@ -14,6 +14,7 @@ RADIUS = 5  # pixels of the half-size image
 EDGE = 2e-4  # variance of brightness (0..1) from which a place counts as an edge
 SURE = (0.1, 0.9)  # below and above, the network means 0 and 1
 STILL = 12.0  # difference of grey levels up to which a place stands still from one image to the next
+STILLNESS = np.exp(-((np.arange(256, dtype=np.float32) / STILL) ** 2))  # by difference: weight of a neighbour
 
 
 class Guide:
@@ -23,10 +24,10 @@ class Guide:
         """(512,512,3) uint8 RGB."""
         self.small = cv2.resize(image, (SMALL, SMALL), interpolation=cv2.INTER_AREA)
         self.grey = cv2.cvtColor(self.small, cv2.COLOR_RGB2GRAY)
-        self._full = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
-        self._half = self.grey.astype(np.float32) / 255
+        self._full = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) * np.float32(1 / 255)
+        self._half = self.grey * np.float32(1 / 255)
         self._mean = _mean(self._half)
-        self._variance = _mean(self._half * self._half) - self._mean**2
+        self._precision = 1 / (_mean(self._half * self._half) - self._mean * self._mean + np.float32(EDGE))
 
     def sharpen(self, mask: np.ndarray, trust: np.ndarray | None = None) -> np.ndarray:
         """(256,256) float32 in 0..1 -> (512,512) float32, its edges where the image has some.
@@ -34,14 +35,16 @@ class Guide:
         `trust` (256,256) says how much the image has a say; where it is 0 the mask stays as it is.
         """
         mean = _mean(mask)
-        a = (_mean(self._half * mask) - self._mean * mean) / (self._variance + EDGE)
+        a = (_mean(self._half * mask) - self._mean * mean) * self._precision
         b = mean - a * self._mean
         a, b = _mean(a), _mean(b)
         if trust is not None:
             a *= trust
             b = mask + trust * (b - mask)
         a, b = (cv2.resize(x, (IMAGE_SIZE, IMAGE_SIZE), interpolation=cv2.INTER_LINEAR) for x in (a, b))
-        return cv2.add(cv2.multiply(a, self._full), b)
+        a *= self._full
+        a += b
+        return a
 
 
 def steadied(masks: list[np.ndarray], greys: list[np.ndarray], which: int) -> np.ndarray:
@@ -53,8 +56,7 @@ def steadied(masks: list[np.ndarray], greys: list[np.ndarray], which: int) -> np
     weight = np.full(total.shape, 2, np.float32)
     for i in range(len(masks)):
         if i != which:
-            difference = cv2.blur(cv2.absdiff(greys[i], greys[which]), (5, 5)).astype(np.float32)
-            w = np.exp(-((difference / STILL) ** 2))
+            w = cv2.LUT(cv2.blur(cv2.absdiff(greys[i], greys[which]), (5, 5)), STILLNESS)
             total += w * masks[i]
             weight += w
     return total / (weight * 255)
@@ -63,10 +65,10 @@ def steadied(masks: list[np.ndarray], greys: list[np.ndarray], which: int) -> np
 def alpha_from(mask: np.ndarray, guide: Guide, solid: np.ndarray) -> np.ndarray:
     """Steadied mask (256,256) -> alpha (512,512) uint8. `solid` (512,512) bool is opaque whatever the network says."""
     # far from the edge the network is sure, and the image's texture has no say
-    alpha = guide.sharpen(mask, np.minimum(12 * mask * (1 - mask), 1))
+    alpha = guide.sharpen(mask, np.minimum(12 * mask * (1 - mask), np.float32(1)))
     low, high = SURE
     alpha = cv2.addWeighted(alpha, 255 / (high - low), alpha, 0, -255 * low / (high - low), dtype=cv2.CV_8U)  # clips
-    alpha[solid] = 255
+    np.copyto(alpha, 255, where=solid)
     return alpha
 
 

@@ -81,12 +81,15 @@ class Colours:
 def neckhead_mask(alpha: np.ndarray, guide: Guide, view: HeadView, colours: Colours, solid: np.ndarray) -> np.ndarray:
     """-> (512,512) uint8, 0 or 255: one piece without holes."""
     depth = below_the_line(view)
-    odds = depth / BLUR + cv2.blur(colours.log_odds(guide.small), (3, 3))
-    odds[depth > END] = 8
-    cloth = 1 / (1 + np.exp(-odds.clip(-8, 8)))
-    cloth = guide.sharpen(cloth)
-    head = ((cloth < 0.5) & (alpha >= PERSON)) | solid
-    head = np.where(cv2.blur(head.astype(np.uint8) * 255, (7, 7)) > 127, np.uint8(255), np.uint8(0))
+    odds = depth * np.float32(1 / BLUR)
+    odds += cv2.blur(colours.log_odds(guide.small), (3, 3))
+    np.copyto(odds, 8, where=depth > END)
+    cloth = 1 / (1 + cv2.exp(-np.clip(odds, -8, 8, out=odds)))
+    head = guide.sharpen(cloth) < 0.5
+    head &= alpha >= PERSON
+    head |= solid
+    count = cv2.boxFilter(head.view(np.uint8), cv2.CV_8U, (7, 7), normalize=False)
+    head = cv2.threshold(count, 7 * 7 // 2, 255, cv2.THRESH_BINARY)[1]  # as most around it are
     outlines, _ = cv2.findContours(head, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     whole = np.zeros_like(head)
     if outlines:
@@ -103,8 +106,8 @@ def mouth_mask(view: HeadView) -> np.ndarray:
 
 
 def _bins(image: np.ndarray) -> np.ndarray:
-    r, g, b = cv2.split(image >> 3)
-    return (r.astype(np.int32) << 10) | (g.astype(np.int32) << 5) | b
+    r, g, b = (channel.astype(np.uint16) for channel in cv2.split(image >> 3))
+    return (r << 10) | (g << 5) | b
 
 
 def _smooth(histogram: np.ndarray) -> np.ndarray:
