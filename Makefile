@@ -11,7 +11,7 @@ STAGES = frames track convert mask train report
 
 ##The pipeline. Each target brings in those before it:
 frames:                 ##cut one fixed square around the head:  make frames ID=roman VIDEO=~/roman.mp4 [FPS=25]
-track: frames           ##head model parameters for every frame  [HEAD_MODEL=open] [SHARD=i/N]
+track: frames           ##head model parameters for every frame  [HEAD_MODEL=open] [SHARD=i/N] [TRACKER=avatarmake]
 convert: track          ##exact cameras, in the files that FlashAvatar reads
 mask: convert           ##alpha, neckhead and mouth; FIX=1 audits and repairs what is there  [LABELS=folder]
 train: convert mask     ##Gaussians on the head, moved by the expression  [DEVICE=cpu]
@@ -26,12 +26,13 @@ demo: report            ##make demo, make demo ENGINE=docker
 PYTHON     ?= $(shell command -v python3.11 || echo python3)
 DATA       ?= data
 DEMO_TRAIN ?= --resolution 256 --iterations 3000
-export ID VIDEO FPS HEAD_MODEL SHARD LABELS DEVICE DATA ASSETS ENGINE BASE VERBOSE
+export ID VIDEO FPS HEAD_MODEL SHARD TRACKER LABELS DEVICE DATA ASSETS ENGINE BASE VERBOSE GET
 
 # How a variable becomes an option. Its value reaches the shell through the environment, so it may hold spaces.
 option = $(if $($(1)),$(2)="$$$(1)")
 options.frames = $(call option,VIDEO,--video) $(call option,FPS,--fps)
 options.track  = $(call option,HEAD_MODEL,--head-model) $(call option,SHARD,--shard)
+options.flame_head_tracker = $(call option,DEVICE,--device)
 options.mask   = $(call option,LABELS,--labels) $(if $(FIX),--fix)
 options.train  = $(call option,DEVICE,--device)
 
@@ -42,12 +43,15 @@ help/%: .venv/host/lock ##list them:  make help/train
 # OPTIONS are for the last stage that is named on the command line.
 last = $(lastword $(filter $(STAGES),$(MAKECMDGOALS)))
 
+# TRACKER=flame-head-tracker is a stage of its own, which writes what `track` writes and takes other options.
+tracker = $(if $(filter flame-head-tracker,$(TRACKER)),flame_head_tracker,track)
+
 # --- running a stage -------------------------------------------------------------------------------------------------
 HOST = .venv/host/bin/python -m stages
 run  = @$(HOST) run $(1) "$$ID" --data="$$DATA"
 
 $(STAGES): .venv/host/lock
-	$(call run,$@) $(options.$@) $(if $(filter $@,$(last)),$(OPTIONS))
+	$(call run,$@) $(options.$(if $(filter track,$@),$(tracker),$@)) $(if $(filter $@,$(last)),$(OPTIONS))
 
 ifneq ($(filter demo,$(MAKECMDGOALS)),)
   ifneq ($(filter-out demo,$(ID)),)
@@ -62,11 +66,8 @@ endif
 source: .venv/host/lock
 	$(call run,demo)
 
-ifneq ($(filter-out avatarmake,$(TRACKER)),)
-  $(error TRACKER=$(TRACKER) is not there yet. Type: make $(MAKECMDGOALS) ID=$(ID), which tracks with our own)
-endif
 ifeq ($(ID),)
-  ifneq ($(filter $(STAGES) status,$(MAKECMDGOALS)),)
+  ifneq ($(filter $(STAGES) status flashavatar-tree,$(MAKECMDGOALS)),)
     $(error Which subject? Type: make $(MAKECMDGOALS) ID=roman)
   endif
 endif
@@ -79,8 +80,17 @@ doctor: .venv/host/lock ##what this host can do, and what to do about what is mi
 	@$(HOST) doctor
 
 ##
+##What others made. Nothing of theirs is in this repository or in an image:
+assets: .venv/host/lock ##weights and models that you may fetch: what is there, what each is for  [GET=name]
+	@$(HOST) assets $(if $(GET),--get $(GET))
+patches: .venv/host/lock ##every patch to an upstream project, tried on your checkout of it
+	@$(HOST) patches
+flashavatar-tree: .venv/host/lock ##a subject's dataset as upstream FlashAvatar reads it:  make flashavatar-tree ID=roman
+	@$(HOST) flashavatar-tree "$$ID" --data="$$DATA" $(OPTIONS)
+
+##
 ##Images. ENGINE=auto|docker|local says where stages run; auto takes Docker once the images are there:
-IMAGES = image/demo $(STAGES:%=image/%)
+IMAGES = image/demo $(STAGES:%=image/%) image/flame_head_tracker
 images: $(IMAGES)       ##build what has changed of all images, and list their sizes
 	@$(HOST) images
 image/%: .venv/host/lock ##build one stage's image:  make image/convert
@@ -116,10 +126,10 @@ clean:                  ##remove the environments; data/ and assets/ stay
 # --- help, and what is no target -------------------------------------------------------------------------------------
 help:
 	@sed -nE 's/^##(.*)/\1/p; s/^([a-z%\/-]+):[^#]*##(.*)/  make \1|\2/p' Makefile | awk -F'|' \
-	 'NF == 2 {sub("%", "<stage>"); printf "%-22s %s\n", $$1, $$2; next} {print}'
+	 'NF == 2 {sub("%", "<stage>"); printf "%-24s %s\n", $$1, $$2; next} {print}'
 .DEFAULT:
 	@echo "There is no target '$@'. Type: make (it lists them)" >&2; exit 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo source $(STAGES) status doctor images base test test-images lint lock clean
+.PHONY: help demo source $(STAGES) status doctor assets patches flashavatar-tree images base test test-images lint lock clean
 .DELETE_ON_ERROR:

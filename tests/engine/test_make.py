@@ -10,6 +10,7 @@ from stages import engine, layout
 from stages.contract import ROOT
 
 MAKEFILE = (ROOT / "Makefile").read_text()
+PIPELINE = list(layout.WRITER.values())  # the other trackers are no targets of their own
 
 
 def make(*words: str, **variables: str) -> subprocess.CompletedProcess:
@@ -33,12 +34,12 @@ def prerequisites(target: str) -> set[str]:
 
 def test_bare_make_is_help_in_pipeline_order():
     text = make().stdout
-    places = [text.index(f"make {stage} ") for stage in engine.STAGES if stage != "demo"]
+    places = [text.index(f"make {stage} ") for stage in PIPELINE[1:]]
     assert places == sorted(places)
     assert "make demo" in text and "make test" in text and "make image/<stage>" in text
 
 
-@pytest.mark.parametrize("stage", [s for s in engine.STAGES if s != "demo"])
+@pytest.mark.parametrize("stage", PIPELINE[1:])
 def test_missing_id_is_one_line_with_what_to_type(stage):
     done = make(stage)
     assert done.returncode == 2
@@ -58,7 +59,7 @@ def test_demo_takes_no_other_subject():
     assert "make report ID=roman" in done.stderr
 
 
-@pytest.mark.parametrize("stage", [s for s in engine.STAGES if s != "demo"])
+@pytest.mark.parametrize("stage", PIPELINE[1:])
 def test_make_and_the_stages_agree_on_what_comes_before(stage):
     """All that a stage reads is made by the targets before it, directly or further up."""
     before, todo = set(), [stage]
@@ -75,13 +76,29 @@ def test_no_stage_runs_twice():
 
 
 def test_demo_runs_every_stage_once():
-    assert recipe("demo") == list(engine.STAGES)
+    assert recipe("demo") == PIPELINE
 
 
 def test_options_go_to_the_last_stage_named():
     done = make("-n", "-o", ".venv/host/lock", "track", "train", "ID=roman", "OPTIONS=--seed 7")
     with_seed = [line for line in done.stdout.splitlines() if "--seed 7" in line]
     assert len(with_seed) == 1 and "run train" in with_seed[0]
+
+
+def test_trackers_take_their_own_options():
+    """One target, two stages: which of them runs is the host command's business, told by the environment."""
+    words = ("-n", "-o", ".venv/host/lock", "track", "ID=roman", "HEAD_MODEL=open", "DEVICE=cpu")
+    assert "--head-model=" in make(*words).stdout and "--device" not in make(*words).stdout
+    other = make(*words, "TRACKER=flame-head-tracker").stdout
+    assert "run track" in other and "--device=" in other and "--head-model" not in other
+
+
+def test_an_unknown_tracker_is_one_line():
+    if not (ROOT / ".venv/host/lock").exists():
+        pytest.skip("the host's environment is not made: make doctor makes it")
+    done = make("track", "-o", "frames", "ID=roman", "TRACKER=nope")
+    assert "there is no tracker 'nope'. TRACKER is avatarmake or flame-head-tracker" in done.stderr
+    assert "Error 2" in done.stderr
 
 
 def test_options_in_the_makefile_are_the_stages_own():
