@@ -17,6 +17,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from stages import assets
 from stages.contract import ROOT
 from stages.errors import Exit, StageError
 from stages.flashavatar_tree.checks import Checked, check, check_names, folders, names
@@ -27,15 +28,15 @@ from stages.publication import whole
 REPOSITORY = "https://github.com/USTC3DV/FlashAvatar-code"
 CHECKOUT = ROOT / "upstream" / "FlashAvatar"
 MARK = "avatarmake.json"  # what we made, beside it; FlashAvatar looks at neither of the two folders' listings
-LICENSED = {  # what its train.py reads and its repository does not hold
-    "flame/generic_model.pkl": "FLAME's model, for those who accept its licence: https://flame.is.tue.mpg.de",
-    "flame/FLAME_masks/FLAME_masks.pkl": "FLAME's vertex masks, from the same place",
+LICENSED = {  # what its train.py reads and its repository may not hold -> our assets for it, the first that is there
+    "flame/generic_model.pkl": ("flame2020", "flame2023"),
+    "flame/FLAME_masks/FLAME_masks.pkl": ("flame_masks",),
 }
 
 
 def make(subject: Subject, folder: Path, copy: bool) -> tuple[Checked, bool]:
     """Make the tree below `folder`, whole or not at all. -> what was checked, and whether there was anything to do."""
-    _refuse_stage_directory(subject, folder)
+    _refuse_place(subject, folder)
     checked = check(subject)
     folder.mkdir(parents=True, exist_ok=True)
     homes = _homes(subject, folder)
@@ -58,7 +59,9 @@ def _homes(subject: Subject, folder: Path) -> dict[Path, list[Path]]:
     }
 
 
-def _refuse_stage_directory(subject: Subject, folder: Path) -> None:
+def _refuse_place(subject: Subject, folder: Path) -> None:
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise StageError("is no folder", folder, "Name one with --to", Exit.USAGE)
     for name in WRITER:
         if folder.resolve().is_relative_to(subject.directory(name).resolve()):
             raise StageError("belongs to a stage", folder, "Name another folder with --to", Exit.USAGE)
@@ -210,15 +213,23 @@ def _to_train(name: str, folder: Path) -> list[str]:
     is_checkout = (folder / "train.py").exists()
     place = shlex.quote(str(folder)) if is_checkout else "<your checkout of FlashAvatar>"
     lines = [] if is_checkout else [f"{folder} is no checkout of FlashAvatar: link or copy the two folders into yours"]
-    lacks = [f"  {file}: {what}" for file, what in LICENSED.items() if is_checkout and not (folder / file).exists()]
+    lacks = [_lack(folder / file, known) for file, known in LICENSED.items() if not (folder / file).exists()]
     return [
         *lines,
-        *(["FlashAvatar also needs in its checkout:", *lacks] if lacks else []),
+        *(["it lacks what its repository may not hold:", *lacks] if is_checkout and lacks else []),
         "train on it, in FlashAvatar's own environment:",
         f"  cd {place} && python train.py --idname {name}",
         "on torch 2.6 or later, which reads no numpy arrays unless told to:",
         f"  cd {place} && {_on_new_torch()} --idname {name}",
     ]
+
+
+def _lack(file: Path, known: tuple[str, ...]) -> str:
+    """How a licensed file gets where FlashAvatar looks for it."""
+    there = [path for path in map(assets.find, known) if path]
+    source = there[0] if there else assets.folder() / assets.manifest()[known[0]].file
+    first = "" if there else f"make assets GET={known[0]} ({assets.manifest()[known[0]].licence}), then "
+    return f"  {first}install -D {shlex.quote(str(source))} {shlex.quote(str(file))}"
 
 
 def _on_new_torch() -> str:

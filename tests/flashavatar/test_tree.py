@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 
 from stages import flashavatar_tree, formats, images, layout
 from stages.__main__ import main
+from stages.contract import ROOT
 from stages.convert.record import convert
 from stages.errors import Exit, StageError
 from tests.flashavatar import subject as subjects
@@ -178,6 +181,8 @@ def test_a_file_added_to_copies_is_refused(fake, to):
 def test_a_stages_directory_is_no_place_for_it(fake):
     with pytest.raises(StageError, match="belongs to a stage"):
         flashavatar_tree.make(fake, fake.directory("dataset"), copy=False)
+    with pytest.raises(StageError, match="is no folder"):
+        flashavatar_tree.make(fake, fake.directory("dataset") / "stage.json", copy=False)
 
 
 # --- whole or not at all ---
@@ -337,16 +342,27 @@ def test_parameters_of_another_head_model_are_said():
     assert not any("head model" in n for n in flashavatar_tree.Checked(600, "flame", {}).notes())
 
 
-def test_the_command_line_is_said(fake, to, capsys):
-    to = to.with_name("Flash Avatar")
+def test_the_command_line_is_said(fake, to, capsys, monkeypatch):
+    monkeypatch.setenv("ASSETS", str(to / "weights"))
+    (to / "weights" / "flame2020").mkdir(parents=True)
+    (to / "weights" / "flame2020" / "generic_model.pkl").write_text("")
+    model, to = to / "weights" / "flame2020" / "generic_model.pkl", to.with_name("Flash Avatar")
     to.mkdir()
     (to / "train.py").write_text("")
     assert command(fake, to) == Exit.OK
     said = capsys.readouterr().out
     assert f"cd '{to}' && python train.py --idname fake\n" in said
-    assert "flame/generic_model.pkl" in said  # which it lacks
+    assert f"  install -D {model} '{to}/flame/generic_model.pkl'\n" in said
+    assert "make assets GET=flame_masks" in said
     assert command(fake, to) == Exit.OK
     assert capsys.readouterr().out.count("nothing to do") == 2
+
+
+def test_the_hosts_environment_has_neither_numpy_nor_pillow(fake, to):
+    program = "import sys; sys.modules |= dict.fromkeys(('numpy', 'PIL', 'torch')); from stages.__main__ import main; "
+    program += f"sys.exit(main(['flashavatar-tree', 'fake', '--data={fake.data}', '--to={to}']))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_without_a_checkout_and_a_folder_it_says_what_to_fetch(fake, tmp_path, capsys, monkeypatch):
