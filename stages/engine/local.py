@@ -68,7 +68,7 @@ def run(request: Request, environment: dict) -> None:
     """Become the stage. Does not return."""
     interpreter = python(request.stage.name)
     lock = hashlib.sha256(lock_file(request.stage.name).read_bytes()).hexdigest()
-    hidden = ("VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH", "FLAME_USERNAME", "FLAME_PASSWORD")  # no stage needs an account
+    hidden = ("VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH", "FLAME_USERNAME", "FLAME_PASSWORD")  # no stage needs it
     env = {k: v for k, v in os.environ.items() if k not in hidden}
     upstream = Path(os.environ.get("AVATARMAKE_UPSTREAM", ""))
     env |= request.variables("local", request.subject.data.absolute(), assets.folder(), upstream)
