@@ -26,7 +26,7 @@ demo: report            ##make demo, make demo ENGINE=docker
 PYTHON     ?= $(shell command -v python3.11 || echo python3)
 DATA       ?= data
 DEMO_TRAIN ?= --resolution 256 --iterations 3000
-export ID VIDEO FPS HEAD_MODEL SHARD TRACKER LABELS DEVICE DATA ASSETS ENGINE BASE VERBOSE GET
+export ID VIDEO FPS HEAD_MODEL SHARD TRACKER LABELS DEVICE DATA ASSETS ENGINE BASE VERBOSE TO
 
 # How a variable becomes an option. Its value reaches the shell through the environment, so it may hold spaces.
 option = $(if $($(1)),$(2)="$$$(1)")
@@ -85,8 +85,8 @@ assets: .venv/host/lock ##weights and models that you may fetch: what is there, 
 	@$(HOST) assets $(if $(GET),--get $(GET))
 patches: .venv/host/lock ##every patch to an upstream project, tried on your checkout of it
 	@$(HOST) patches
-flashavatar-tree: .venv/host/lock ##a subject's dataset as upstream FlashAvatar reads it:  make flashavatar-tree ID=roman
-	@$(HOST) flashavatar-tree "$$ID" --data="$$DATA" $(OPTIONS)
+flashavatar-tree: .venv/host/lock ##what FlashAvatar's own train.py reads:  make flashavatar-tree ID=roman [TO=folder] [COPY=1]
+	@$(HOST) flashavatar-tree "$$ID" --data="$$DATA" $(call option,TO,--to) $(if $(COPY),--copy)
 
 ##
 ##Images. ENGINE=auto|docker|local says where stages run; auto takes Docker once the images are there:

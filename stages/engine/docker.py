@@ -16,7 +16,8 @@ from stages.engine import container, context, git, host, load, revision
 from stages.engine.request import Request
 from stages.errors import Exit, StageError
 
-BASE = "python:3.11-slim-bookworm"
+# by digest, so that the same sources make the same image anywhere; Python 3.11.16, of 2026-09
+BASE = "python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b"
 OWN_BASE = "avatarmake/base:bookworm"  # `make base`, where no registry of images can be reached
 INPUTS = "stages.avatarmake.inputs"  # label: digest of what the image was made of
 
