@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from stages import assets, cameras, upstream
+from stages import assets, cameras, detection, upstream
 from stages.contract import Stage
 from stages.errors import Exit, StageError
 from stages.flame_head_tracker import READS
@@ -52,7 +51,7 @@ class UpstreamTracker:
 
     def shape(self, images: Iterable[np.ndarray]) -> np.ndarray | None:
         """(1,300) identity from the first few images that show a face; None where none does."""
-        with self._enough_memory():
+        with self._enough_memory(), _quiet():  # each network of MediaPipe's speaks up at its first use
             return self._frames.estimate_shape(self._tracker, images, REALIGN)
 
     def track(self, images: list[np.ndarray], shape: np.ndarray) -> list[dict[str, np.ndarray] | None]:
@@ -106,7 +105,6 @@ def _modules(stage: Stage) -> ModuleType:
     folder = str(upstream.folder(stage.upstream))
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    os.environ.setdefault("GLOG_minloglevel", "3")
     with _quiet():
         import tracker_video
 
@@ -127,6 +125,6 @@ def _landmarker_explained(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Upstream's greetings are for its own users."""
-    with contextlib.redirect_stdout(io.StringIO()):
+    """Upstream's greetings are for its own users, and MediaPipe's for nobody."""
+    with contextlib.redirect_stdout(io.StringIO()), detection.silence():
         yield
