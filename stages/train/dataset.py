@@ -1,7 +1,5 @@
 """What training reads: dataset/ (parameters, cameras, images) and masks/, composited as FlashAvatar does.
 
-    picture = image alpha + white (1 - alpha), then picture neckhead + white (1 - neckhead)
-
 Pictures stay uint8 and are read when first asked for; what fits KEEP bytes stays in memory, so that a long video costs
 time and not memory.
 """
@@ -16,7 +14,7 @@ import numpy as np
 from stages import cameras, formats, head_model, images, layout, rotations
 from stages.errors import StageError
 from stages.head_model import HeadModel
-from stages.train.losses import HEAD, MOUTH
+from stages.train.compositing import composite
 from stages.train.rasteriser import Camera
 
 KEEP = 1.5e9  # bytes of pictures, and half as much of meshes
@@ -152,18 +150,4 @@ class Dataset:
                     self.masks if name != "image" else self.root,
                     f"Run: make mask ID={self.subject} FIX=1",
                 )
-        cover = alpha.astype(np.float32) * neckhead * (1 / 255**2)
-        composite = image * cover[..., None] + 255 * (1 - cover[..., None])
-        planes = [*composite.transpose(2, 0, 1), cover * 255, mouth.astype(np.float32)]
-        small = np.stack([reduced(plane, resolution) for plane in planes])
-        labels = (small[4] > 127.5) * MOUTH + (small[3] > 127.5) * HEAD
-        return Picture(np.rint(small[:3]).astype(np.uint8), labels.astype(np.uint8))
-
-
-def reduced(plane: np.ndarray, side: int) -> np.ndarray:
-    """(H,W) -> (side,side), the mean over whole blocks of pixels; the side divides that of the image."""
-    k = plane.shape[0] // side
-    if k == 1:
-        return plane
-    rows = sum(plane[i::k] for i in range(k))  # a mean over two axes at once is slow
-    return sum(rows[:, i::k] for i in range(k)) / np.float32(k * k)
+        return Picture(*composite(image, alpha, neckhead, mouth, resolution))

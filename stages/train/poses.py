@@ -1,7 +1,9 @@
-"""A small rigid correction of each training frame's camera: it wins back what the tracker's jitter costs.
+"""A small rigid correction of each frame's camera: it wins back what the tracker's bias and jitter cost.
 
-Six numbers a frame: a rotation vector about the head's origin and a translation, both in camera axes. Unseen frames
-have none: they are judged with the tracker's camera, never with what their own picture would say.
+Six numbers a frame: a rotation vector about the head's origin and a translation, both in camera axes. They are the sum
+of two parts. One is a linear function of the expression's code, shared by all frames: a detector errs alike where the
+face and its view are alike. The other is a frame's own. Unseen frames have the first part only: they are judged by
+what was learned elsewhere, never with what their own picture would say.
 """
 
 import numpy as np
@@ -12,39 +14,53 @@ UNIT = np.array([0.01] * 3 + [0.001] * 3)  # radians, metres: about 1 px each at
 
 
 class Poses:
-    """Corrections (F,6) in UNITs, each with its own Adam, because a frame is seen once in an epoch only."""
+    """Corrections in UNITs for frames with codes (F,K): `shared` (6,K) @ code + `own` (F,6).
 
-    def __init__(self, frames: int, rate: float, decay: float):
-        self.rate, self.decay = rate, decay
-        self.values = np.zeros((frames, 6))
-        self.first, self.second = np.zeros((frames, 6)), np.zeros((frames, 6))
+    Each frame's own part has its own Adam, because a frame is seen once in an epoch only.
+    """
+
+    def __init__(self, codes: np.ndarray, rate: float, shared_rate: float):
+        self.codes, self.rate, self.shared_rate = codes.astype(np.float64), rate, shared_rate
+        frames, size = codes.shape
+        self.own, self.shared = np.zeros((frames, 6)), np.zeros((6, size))
+        self.own_first, self.own_second = np.zeros((frames, 6)), np.zeros((frames, 6))
+        self.shared_first, self.shared_second = np.zeros((6, size)), np.zeros((6, size))
         self.steps = np.zeros(frames, np.int64)
 
     def camera(self, i: int, rotation: np.ndarray, translation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """World-to-camera (3,3), (3,) of frame i -> the same, corrected, float32."""
-        return corrected(self.values[i], rotation, translation)
+        return corrected(self.own[i] + (self.shared * self.codes[i]).sum(1), rotation, translation)
 
     def step(
         self, i: int, rotation: np.ndarray, d_rotation: np.ndarray, d_translation: np.ndarray, factor: float
     ) -> None:
-        """One Adam step of frame i, from the gradients by its corrected camera. Corrections are small, so that the
-        derivative of the rotation is taken where it is: d R / d r_k = skew(e_k) R."""
+        """One Adam step of both parts, from the gradients by frame i's corrected camera. Corrections are small, so that
+        the derivative of the rotation is taken where it is: d R / d r_k = skew(e_k) R."""
         turn = rotations.skew(np.eye(3)) @ rotation.astype(np.float64)
         gradient = np.concatenate([(turn * d_rotation).sum((1, 2)), d_translation.astype(np.float64)]) * UNIT
-        gradient += self.decay * self.values[i]
         self.steps[i] += 1
-        self.first[i] += 0.3 * (gradient - self.first[i])
-        self.second[i] += 0.1 * (gradient**2 - self.second[i])
-        first = self.first[i] / (1 - 0.7 ** self.steps[i])
-        second = self.second[i] / (1 - 0.9 ** self.steps[i])
-        self.values[i] -= self.rate * factor * first / (np.sqrt(second) + 1e-12)
+        change = _adam(self.own_first[i], self.own_second[i], gradient, 0.7, 0.9, self.steps[i])
+        self.own[i] -= self.rate * factor * change
+        outer = gradient[:, None] * self.codes[i]
+        change = _adam(self.shared_first, self.shared_second, outer, 0.9, 0.99, self.steps.sum())
+        self.shared -= self.shared_rate * factor * change
 
     def state(self) -> dict:
-        return {k: getattr(self, k) for k in ("values", "first", "second", "steps")}
+        return {k: getattr(self, k) for k in STATE}
 
     def restore(self, state: dict) -> None:
         for key, value in state.items():
             getattr(self, key)[:] = value
+
+
+STATE = ("own", "own_first", "own_second", "shared", "shared_first", "shared_second", "steps")
+
+
+def _adam(first: np.ndarray, second: np.ndarray, gradient: np.ndarray, b1: float, b2: float, step: int) -> np.ndarray:
+    """Moments, updated in place -> the step in units of the rate."""
+    first += (1 - b1) * (gradient - first)
+    second += (1 - b2) * (gradient**2 - second)
+    return first / (1 - b1**step) / (np.sqrt(second / (1 - b2**step)) + 1e-12)
 
 
 def corrected(value: np.ndarray, rotation: np.ndarray, translation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

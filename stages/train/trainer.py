@@ -17,7 +17,7 @@ from stages.train.split import Split
 
 WARMUP_RESOLUTION = 256
 BASE_RATE, LATENT_RATE, NETWORK_RATE = 0.02, 0.01, 8e-3
-POSE_RATE, POSE_DECAY = 0.1, 0.0
+POSE_RATE, SHARED_POSE_RATE = 0.1, 0.01
 FINAL_RATE = 0.05  # of the rates at the start, reached exponentially
 CODE_NOISE = 0.05  # standard deviation, codes having a mean square of 1: the tracker is not exact
 
@@ -61,8 +61,10 @@ class Trainer:
 
     def __post_init__(self):
         self.codes = codes(self.dataset)
-        self.poses = Poses(len(self.dataset), POSE_RATE, POSE_DECAY)
         network = self.avatar.network
+        with torch.no_grad():
+            inputs = [network.code(torch.from_numpy(raw).to(network.base.device)) for raw in self.codes]
+        self.poses = Poses(torch.stack(inputs).cpu().numpy(), POSE_RATE, SHARED_POSE_RATE)
         dense = [p for module in (network.hidden, network.layer, network.out) for p in module.parameters()]
         rates = [(network.base, BASE_RATE), (network.latent, LATENT_RATE), *((p, NETWORK_RATE) for p in dense)]
         self.optimiser = Adam(rates)

@@ -1,6 +1,7 @@
 """What an image is built from: the same bytes on every checkout, and only what its stage needs."""
 
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -116,3 +117,11 @@ def test_no_lock_names_a_registry():
         *ROOT.glob("docker/*/requirements.lock"),
     ]:
         assert "://" not in lock.read_text()
+
+
+@pytest.mark.parametrize("stage", engine.STAGES)
+def test_every_dockerfile_starts_from_the_base_pinned_by_digest(stage):
+    from stages.engine import docker
+
+    found = re.search(r"^ARG BASE=(\S+)$", (ROOT / "docker" / stage / "Dockerfile").read_text(), re.MULTILINE)
+    assert found[1] == docker.BASE and re.search(r"@sha256:[0-9a-f]{64}$", docker.BASE)

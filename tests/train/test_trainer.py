@@ -56,7 +56,8 @@ def test_it_goes_on_bit_for_bit_from_a_checkpoint(small):
         resumed.step()
     a, b = straight.avatar.network.state_dict(), resumed.avatar.network.state_dict()
     assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
-    assert np.array_equal(straight.poses.values, resumed.poses.values)
+    a, b = straight.poses.state(), resumed.poses.state()
+    assert all(np.array_equal(a[k], b[k]) for k in a)
     assert np.array_equal(straight.picture_of(3, 64), resumed.picture_of(3, 64))
 
 
@@ -78,19 +79,37 @@ def test_unseen_frames_have_no_correction_of_their_own(small):
     trainer = new(small)
     for _ in range(40):
         trainer.step()
-    assert trainer.poses.values[list(trainer.split.train)].any()
-    assert not trainer.poses.values[list(trainer.split.held_out)].any()
+    assert trainer.poses.own[list(trainer.split.train)].any()
+    assert not trainer.poses.own[list(trainer.split.held_out)].any()
+
+
+def follow(poses: Poses, target: np.ndarray, frames: range, steps: int) -> None:
+    """Steps down a made-up loss: the distance of each frame's corrected camera from the true one."""
+    rotation, translation = np.eye(3, dtype=np.float32), np.array([0, 0, 1], np.float32)
+    for step in range(steps):
+        i = frames[step % len(frames)]
+        true = corrected(target[i], rotation, translation)
+        r, t = poses.camera(i, rotation, translation)
+        poses.step(i, r, r - true[0], t - true[1], factor=0.97 ** (step / len(frames)))
 
 
 def test_poses_find_a_camera_that_was_off():
-    """Gradients of a made-up loss: the distance of the corrected camera from the true one."""
-    rotation, translation = np.eye(3, dtype=np.float32), np.array([0, 0, 1], np.float32)
-    target = corrected(np.array([1.0, -0.5, 0.3, 0.4, 0.2, -0.8]), rotation, translation)
-    poses = Poses(1, 0.05, 0.0)
-    for step in range(300):
-        r, t = poses.camera(0, rotation, translation)
-        poses.step(0, r, r - target[0], t - target[1], factor=0.97**step)
-    assert np.abs(poses.values[0] - [1.0, -0.5, 0.3, 0.4, 0.2, -0.8]).max() < 0.02
+    target = np.array([[1.0, -0.5, 0.3, 0.4, 0.2, -0.8]])
+    poses = Poses(np.zeros((1, 4)), 0.05, 0.01)
+    follow(poses, target, range(1), 300)
+    assert np.abs(poses.own - target).max() < 0.02
+
+
+def test_what_poses_share_holds_for_frames_that_were_never_seen():
+    """A tracker whose error follows the expression: unseen frames are put right by what the others taught."""
+    rng = np.random.default_rng(0)
+    codes = rng.standard_normal((60, 4))
+    target = codes @ rng.standard_normal((4, 6))
+    poses = Poses(codes, 0.02, 0.02)
+    follow(poses, target, range(50), 3000)
+    unseen = codes[50:] @ poses.shared.T
+    assert np.abs(unseen - target[50:]).mean() < 0.25 * np.abs(target[50:]).mean()
+    assert not poses.own[50:].any()
 
 
 def test_a_code_stops_at_the_edge_of_what_was_seen():

@@ -1,0 +1,36 @@
+"""A frame's picture, composited as FlashAvatar does and reduced to the training resolution, in one pass over it."""
+
+import numba as nb
+import numpy as np
+
+from stages.train.losses import HEAD, MOUTH
+from stages.train.projection import CACHE, STRICT, f4
+
+
+@nb.njit(fastmath=STRICT, cache=CACHE)
+def composite(image, alpha, neckhead, mouth, side):
+    """(H,H,3) and three masks (H,H), all uint8 -> pixels (3,side,side), labels (side,side), uint8.
+
+    picture = image cover + white (1 - cover), cover = alpha neckhead; then the mean over blocks of pixels, H being a
+    whole multiple of side. A label is set where its mask covers more than half of the block.
+    """
+    pixels, labels = np.empty((3, side, side), np.uint8), np.zeros((side, side), np.uint8)
+    k = image.shape[0] // side
+    area = f4(k * k)
+    for v in range(side):
+        for u in range(side):
+            red, green, blue, covered, in_mouth = f4(0), f4(0), f4(0), f4(0), f4(0)
+            for y in range(v * k, v * k + k):
+                for x in range(u * k, u * k + k):
+                    cover = f4(alpha[y, x]) * f4(neckhead[y, x]) * f4(1 / 255**2)
+                    white = f4(255) * (f4(1) - cover)
+                    red += cover * f4(image[y, x, 0]) + white
+                    green += cover * f4(image[y, x, 1]) + white
+                    blue += cover * f4(image[y, x, 2]) + white
+                    covered += cover
+                    in_mouth += f4(mouth[y, x])
+            pixels[0, v, u] = np.uint8(red / area + f4(0.5))
+            pixels[1, v, u] = np.uint8(green / area + f4(0.5))
+            pixels[2, v, u] = np.uint8(blue / area + f4(0.5))
+            labels[v, u] = MOUTH * (in_mouth > f4(127.5) * area) + HEAD * (covered > f4(0.5) * area)
+    return pixels, labels
