@@ -84,9 +84,7 @@ def _once(url: str, part: Path, form: Form | None, verified: bool, meter: Meter)
         if start == 0 and _is_page(response, block):  # before what is held is given up for it
             raise web.refuse_page(url, form)
         need_space(part.parent, (total or 0) - start)
-        with _disk(part), part.open("r+b" if start else "wb") as f:
-            f.truncate(start)
-            f.seek(start)
+        with _disk(part), part.open("ab" if start else "wb") as f:
             _note(part).write_text(json.dumps({"url": url, "validator": _validator(response), "total": total}))
             meter.start(start, total)
             while block:

@@ -5,6 +5,7 @@ import getpass
 import hashlib
 import io
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -125,6 +126,7 @@ def test_one_that_fails_does_not_stop_the_others(site, catalogue, capfd):
     catalogue("secret", url=site.url("/s"), gated="flame", accept="flame")
     assert run("--get", "all") == Exit.MISSING_ASSET
     assert assets.find("deca") and [r.path for r in site.seen] == ["/gone", "/d"]
+    assert "secret" not in capfd.readouterr().err
     assert run("--get", "hand") == Exit.MISSING_ASSET
     assert "is fetched by hand. From https://example.org/" in capfd.readouterr().err
 
@@ -167,13 +169,14 @@ def test_a_member_is_taken_out_of_a_zip_and_nothing_else(site, catalogue, tmp_pa
     assert locked()["flame"]["sha256"] == digest(BODY)
 
 
-@pytest.mark.parametrize("broken", ["no zip", "cut", "damaged", "without it", "twice"])
+@pytest.mark.parametrize("broken", ["no zip", "cut", "damaged", "overwritten", "without it", "twice"])
 def test_a_zip_that_is_not_right_is_removed(site, catalogue, tmp_path, capfd, broken):
-    body = packed(**{"model.pkl": os.urandom(20_000)})
+    body = packed(**{"model.pkl": bytes(random.Random(0).choices(b"abcdefghij", k=40_000))})
     body = {
         "no zip": b"not a zip",
         "cut": body[:10_000],
-        "damaged": body[:9000] + b"\0" * 500 + body[9500:],
+        "damaged": body[:9000] + b"\0" * 500 + body[9500:],  # its checksum is wrong
+        "overwritten": body[:39] + b"\xff" * 500 + body[539:],  # it cannot even be unpacked
         "without it": packed(other=BODY),
         "twice": packed(**{"a/model.pkl": BODY, "b/model.pkl": OTHER}),
     }[broken]

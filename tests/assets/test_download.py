@@ -155,10 +155,13 @@ def test_a_circle_of_redirects_ends(site, part):
         get(site.add("/x", redirect=(302, site.url("/x"))), part)
 
 
-@pytest.mark.parametrize("kind", ["text/html", "application/octet-stream"])
+PAGES = {"text/html": b"Quota exceeded", "application/octet-stream": b"\n<!doctype HTML><title>Quota exceeded</title>"}
+
+
+@pytest.mark.parametrize("kind", PAGES)
 def test_a_web_page_is_no_file_and_costs_nothing_that_is_there(site, part, kind):
     url = cut_short(site, part)
-    site.add("/x", b"\n<!doctype HTML><title>Quota exceeded</title>", type=kind, etag='"2"')
+    site.add("/x", PAGES[kind], type=kind, etag='"2"')
     with pytest.raises(StageError, match="a web page came in place of the file"):
         get(url, part)
     assert part.read_bytes() == BODY[:4000]
