@@ -76,7 +76,7 @@ def doctor() -> int:
 
 
 @app.command
-def assets(*, get: Annotated[list[str], Parameter(consume_multiple=True)] = (), accept: str = "") -> int:
+def assets(*, get: Annotated[list[str], Parameter(consume_multiple=True, negative="")] = (), accept: str = "") -> int:
     """List the weights that stages can use; --get NAME ... (or all) fetches them. --accept: licences you agree to."""
     from stages.engine import assets as weights
     from stages.engine.licences import named

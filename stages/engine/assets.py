@@ -105,25 +105,28 @@ def _wanted(names: list[str]) -> list[Asset]:
 
 def _get(asset: Asset, form: Form | None) -> None:
     """Have one asset in its place, whole and checked, and its pin in the lock."""
-    place, known = assets.folder() / asset.file, pins.read()
-    work = assets.folder() / ".partial"
+    place, work = assets.folder() / asset.file, assets.folder() / ".partial"
+    if place.exists():
+        return _keep(asset, place)
+    if not asset.url:
+        raise StageError("is fetched by hand", place, f"From {asset.page}", Exit.MISSING_ASSET)
     work.mkdir(parents=True, exist_ok=True)
     part = work / f"{asset.name}.part"
     with _turn(work / f"{asset.name}.lock", asset.name):
-        if place.exists():
-            pins.write({asset.name: _checked(asset, place, known)})
-            _clean(part)
-            print(f"{asset.name}: is there, {place}")
-            return
-        if not asset.url:
-            raise StageError("is fetched by hand", place, f"From {asset.page}", Exit.MISSING_ASSET)
+        if place.exists():  # another run has fetched it meanwhile
+            return _keep(asset, place)
         with Meter(asset.name) as meter:
-            got, pin = _fetch(asset, form, part, known, meter)
+            got, pin = _fetch(asset, form, part, pins.read(), meter)
         place.parent.mkdir(parents=True, exist_ok=True)
         got.replace(place)
         _clean(part)
         pins.write({asset.name: pin})
         print(f"{asset.name}: got {host.size(pin.size)}, {place}", flush=True)
+
+
+def _keep(asset: Asset, place: Path) -> None:
+    pins.write({asset.name: _checked(asset, place, pins.read())})
+    print(f"{asset.name}: is there, {place}", flush=True)
 
 
 def _fetch(asset: Asset, form: Form | None, part: Path, known: dict[str, Pin], meter: Meter) -> tuple[Path, Pin]:
