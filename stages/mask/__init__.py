@@ -8,12 +8,19 @@ from stages.errors import Exit, StageError
 
 HEAD_LABELS = frozenset({*range(1, 16), 17})  # BiSeNet: all but background, cloth (16) and hat (18)
 HAT_LABEL = 18
+KNOWN = {"parser": ("auto", "head_model", "bisenet"), "matting": ("auto", "selfie", "robust")}
 
 
 @dataclass(frozen=True)
 class MaskConfig:
     labels: Path | None = option(
         None, "folder of BiSeNet label maps: 00001.png ..., numbered as dataset/imgs or as frames/", input=True
+    )
+    parser: str = option(
+        "auto", "for images without a label map: head_model, bisenet (the asset), or auto: the latter where it is"
+    )
+    matting: str = option(
+        "auto", "alpha from: selfie, robust (the asset robust_video_matting), or auto: the latter where it is"
     )
     mouth_labels: str = option("11,12,13", "labels that make the mouth: 11 alone is empty on closed lips")
     hat: bool = option(False, "a hat belongs to the head")
@@ -23,11 +30,21 @@ class MaskConfig:
     workers: int = option(0, "processes; 0 = one per core", key=False)
 
     def __post_init__(self):
+        for name, known in KNOWN.items():
+            if getattr(self, name) not in known:
+                what = f"{name} is '{getattr(self, name)}'"
+                raise StageError(what, next=f"Give one of {', '.join(known)}", exit=Exit.USAGE)
         words = self.mouth_labels.split(",")
         if not all(w.strip().isdecimal() and int(w) <= HAT_LABEL for w in words):
             raise StageError(
                 f"mouth labels are '{self.mouth_labels}'", next="Give numbers of 0 to 18: 11,12,13", exit=Exit.USAGE
             )
+
+    @property
+    def assets(self) -> tuple[str, ...]:
+        """Those that may be read."""
+        parser = ("bisenet",) if self.parser != "head_model" else ()
+        return parser + (("robust_video_matting",) if self.matting != "selfie" else ())
 
     @property
     def mouth_label_set(self) -> frozenset[int]:
@@ -44,4 +61,5 @@ STAGE = Stage(
     reads=("dataset",),
     writes="masks",
     config=MaskConfig,
+    assets=lambda config: config.assets,
 )

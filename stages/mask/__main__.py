@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from stages import head_model
+from stages import assets, head_model
 from stages.command import main
 from stages.contract import Job
-from stages.errors import StageError
+from stages.errors import Exit, StageError
 from stages.formats import read_frame
 from stages.layout import checkpoint_file
-from stages.mask import STAGE
+from stages.mask import STAGE, MaskConfig
 from stages.mask.audit import FAULTS
 from stages.mask.geometry import HeadProjector
 from stages.mask.pictures import write_examples
@@ -25,6 +25,10 @@ from stages.publication import RECEIPT, SUMS, receipt, whole
 
 CHUNK = 64  # images a process takes at a time; it looks at two more, their neighbours
 REPLACED = "replaced"  # below masks/: files that an audit put aside
+TO_ONNX = (
+    "Type: make assets GET=bisenet. Or export it: torch.onnx.export in a checkout of zllrunning/face-parsing.PyTorch, "
+    "from images (1,3,512,512)"
+)
 OURS = {RECEIPT, SUMS, "audit.json"}
 
 
@@ -61,7 +65,9 @@ def run(job: Job) -> dict:
     return {
         "frames_in": plan.count,
         "frames_out": plan.count,
-        "method": f"label maps for {len(plan.labels)} images" if plan.labels else "head model and silhouette",
+        "parser": plan.parser.name if plan.parser else "head_model",
+        "matting": plan.matting.name if plan.matting else "selfie",
+        "label_maps": len(plan.labels),
         **{f"{part}_area_median": float(np.median(a)) for part, a in areas.items()},
         **report,
         "made_by_others": report["kept"] + report["mended"] if others else 0,
@@ -93,14 +99,38 @@ def _plan(job: Job) -> Plan:
     if model.digest != index["head_model_digest"]:
         again = f"Run: make track convert ID={job.subject.name}"
         raise StageError(f"was made with another version of head model '{index['head_model']}'", dataset, again)
+    parser, matting = _networks(job.config)
     return Plan(
         dataset=dataset,
         count=len(index["images"]),
         projector=HeadProjector(model, read_frame(checkpoint_file(dataset, 0)).shape),
         labels=_label_maps(job.config.labels, index["images"]) if job.config.labels else {},
+        parser=parser,
+        matting=matting,
         head_labels=job.config.head_label_set,
         mouth_labels=job.config.mouth_label_set,
     )
+
+
+def _networks(config: MaskConfig) -> tuple[Path | None, Path | None]:
+    """The user's files to parse and to matt with, None for our own ways; says which."""
+    parser, matting = (assets.find(n) if n in config.assets else None for n in ("bisenet", "robust_video_matting"))
+    weights = assets.find("bisenet_torch") if "bisenet" in config.assets and not parser else None
+    if weights:
+        trouble = StageError("holds PyTorch's weights, and mask reads an ONNX", weights, TO_ONNX, Exit.MISSING_ASSET)
+        if config.parser == "bisenet":
+            raise trouble
+        print(f"mask: {trouble}")
+    if config.parser == "bisenet":
+        assets.need("bisenet")
+    if config.matting == "robust":
+        assets.need("robust_video_matting")
+    print(
+        f"mask: neckhead and mouth from {parser.name if parser else 'the head model'}, "
+        f"alpha from {matting.name if matting else 'the selfie network of mediapipe'}",
+        flush=True,
+    )
+    return parser, matting
 
 
 def _label_maps(folder: Path, images: list[int]) -> dict[int, Path]:
@@ -115,7 +145,7 @@ def _label_maps(folder: Path, images: list[int]) -> dict[int, Path]:
     if not found:
         raise StageError("holds no label map of an image of this dataset", folder, "Name them 00001.png, 00002.png ...")
     if len(found) < len(images):
-        print(f"mask: {len(images) - len(found)} of {len(images)} images have no label map, the head model serves them")
+        print(f"mask: {len(images) - len(found)} of {len(images)} images have no label map")
     return found
 
 

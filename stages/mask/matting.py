@@ -68,6 +68,11 @@ def alpha_from(mask: np.ndarray, guide: Guide, solid: np.ndarray) -> np.ndarray:
     alpha = guide.sharpen(mask, np.minimum(12 * mask * (1 - mask), np.float32(1)))
     low, high = SURE
     alpha = cv2.addWeighted(alpha, 255 / (high - low), alpha, 0, -255 * low / (high - low), dtype=cv2.CV_8U)  # clips
+    return made_solid(alpha, solid)
+
+
+def made_solid(alpha: np.ndarray, solid: np.ndarray) -> np.ndarray:
+    """The same alpha, opaque where the solid head is."""
     np.copyto(alpha, 255, where=solid)
     return alpha
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,11 +13,13 @@ from stages.detection import SelfieSegmenter
 from stages.images import read_labels, read_rgb, resize_labels
 from stages.layout import IMAGE_SIZE, checkpoint_file, dataset_image
 from stages.mask.geometry import HeadProjector, HeadView
-from stages.mask.matting import Guide, alpha_from, steadied
+from stages.mask.matting import Guide, alpha_from, made_solid, steadied
+from stages.mask.networks import BATCH, FaceParser, InOrder, VideoMatting
 from stages.mask.parsing import Colours, mouth_mask, neckhead_mask, solid_mask
 
 PARTS = ("alpha", "neckhead", "mouth")
 COLOUR_SAMPLES = 24  # images from which a video's colours are learnt
+KEPT = 8  # decoded images, label maps and silhouettes that are kept, because neighbours ask again
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class Plan:
     count: int  # images, numbered from 1
     projector: HeadProjector
     labels: dict[int, Path] = field(default_factory=dict)  # image number -> label map
+    parser: Path | None = None  # BiSeNet, for images without a label map
+    matting: Path | None = None  # RobustVideoMatting, in place of the selfie network
     head_labels: frozenset[int] = frozenset()
     mouth_labels: frozenset[int] = frozenset()
 
@@ -37,6 +42,8 @@ class MaskSource:
     def __init__(self, plan: Plan):
         cv2.setNumThreads(1)  # the processes share the cores
         self.plan = plan
+        self._images: dict[int, np.ndarray] = {}
+        self._labels: dict[int, np.ndarray] = {}
         self._silhouettes: dict[int, tuple[Guide, np.ndarray]] = {}
         self._segmenter: SelfieSegmenter | None = None
 
@@ -54,16 +61,28 @@ class MaskSource:
             made["neckhead"] = _of_labels(labels, self.plan.head_labels)
         if "alpha" in parts or ("neckhead" in parts and labels is None):
             solid = solid_mask(view)
-            alpha, guide = self._alpha(number, solid), self._silhouette(number)[0]
+            alpha, guide = self._alpha(number, solid)
             made["alpha"] = alpha
             if labels is None:
                 made["neckhead"] = neckhead_mask(alpha, guide, view, self._colours, solid)
         return {part: made[part] for part in PARTS if part in parts}
 
     def labels(self, number: int) -> np.ndarray | None:
-        """The label map given for an image, at its size; None where there is none. StageError when it is not one."""
-        path = self.plan.labels.get(number)
-        return None if path is None else resize_labels(read_labels(path), (IMAGE_SIZE, IMAGE_SIZE))
+        """The label map given for an image, at its size, else the parser's; None where there is neither.
+
+        Raises StageError for a file that is no label map.
+        """
+        if number not in self._labels:
+            if path := self.plan.labels.get(number):
+                _keep(self._labels, {number: resize_labels(read_labels(path), (IMAGE_SIZE, IMAGE_SIZE))})
+            elif self.plan.parser:
+                # always the same images together, so that no bit depends on where a run began
+                first = (number - 1) // BATCH * BATCH + 1
+                last = min(first + BATCH - 1, self.plan.count)
+                some = [n for n in range(first, last + 1) if n not in self.plan.labels]
+                maps = self._parser.labels([self._image(n) for n in some])
+                _keep(self._labels, dict(zip(some, maps, strict=True)))
+        return self._labels.get(number)
 
     def views(self, numbers: list[int]) -> list[HeadView]:
         records = [formats.read_frame(checkpoint_file(self.plan.dataset, n - 1)) for n in numbers]
@@ -73,28 +92,51 @@ class MaskSource:
     def _colours(self) -> Colours:
         numbers = np.unique(np.linspace(1, self.plan.count, COLOUR_SAMPLES).round().astype(int)).tolist()
         views = self.views(numbers)
-        seen = [self._look(number) for number in numbers]
+        seen = [self._look(_read(self._path(number))) for number in numbers]
         return Colours.learn([(g.small, m / np.float32(255), v) for (g, m), v in zip(seen, views, strict=True)])
 
-    def _alpha(self, number: int, solid: np.ndarray) -> np.ndarray:
+    @cached_property
+    def _parser(self) -> FaceParser:
+        return FaceParser(self.plan.parser)
+
+    @cached_property
+    def _matting(self) -> InOrder:
+        return InOrder(VideoMatting(self.plan.matting), self._image, self.plan.count)
+
+    def _alpha(self, number: int, solid: np.ndarray) -> tuple[np.ndarray, Guide]:
+        if self.plan.matting:
+            return made_solid(self._matting.alpha(number), solid), Guide(self._image(number))
         around = [n for n in (number - 1, number, number + 1) if 1 <= n <= self.plan.count]
         guides, masks = zip(*(self._silhouette(n) for n in around), strict=True)
-        steady = steadied(list(masks), [g.grey for g in guides], around.index(number))
-        return alpha_from(steady, self._silhouette(number)[0], solid)
+        guide = guides[around.index(number)]
+        return alpha_from(steadied(list(masks), [g.grey for g in guides], around.index(number)), guide, solid), guide
 
     def _silhouette(self, number: int) -> tuple[Guide, np.ndarray]:
-        """An image as a guide, and the network's mask of it; the last few are kept, because neighbours ask again."""
+        """An image as a guide, and the network's mask of it."""
         if number not in self._silhouettes:
-            while len(self._silhouettes) >= 4:
-                del self._silhouettes[next(iter(self._silhouettes))]
-            self._silhouettes[number] = self._look(number)
+            _keep(self._silhouettes, {number: self._look(self._image(number))})
         return self._silhouettes[number]
 
-    def _look(self, number: int) -> tuple[Guide, np.ndarray]:
+    def _look(self, image: np.ndarray) -> tuple[Guide, np.ndarray]:
         if self._segmenter is None:
             self._segmenter = SelfieSegmenter()
-        guide = Guide(_read(dataset_image(self.plan.dataset, number)))
+        guide = Guide(image)
         return guide, self._segmenter.alpha(guide.small)
+
+    def _image(self, number: int) -> np.ndarray:
+        if number not in self._images:
+            _keep(self._images, {number: _read(self._path(number))})
+        return self._images[number]
+
+    def _path(self, number: int) -> Path:
+        return dataset_image(self.plan.dataset, number)
+
+
+def _keep(cache: dict[int, Any], new: dict[int, Any]) -> None:
+    """Add to a cache, and drop what was added first."""
+    cache.update(new)
+    while len(cache) > KEPT:
+        del cache[next(iter(cache))]
 
 
 def _read(path: Path) -> np.ndarray:

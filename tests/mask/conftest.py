@@ -73,6 +73,14 @@ def write_dataset(root: Path, images: list[np.ndarray], records: list[formats.Fr
     finish(root)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_assets(tmp_path_factory):
+    """What a developer has in assets/ does not change what tests see."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AVATARMAKE_ASSETS", str(tmp_path_factory.mktemp("assets")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def record() -> formats.FrameRecord:
     """The pose of portrait(0)."""
