@@ -26,7 +26,7 @@ demo: report            ##make demo, make demo ENGINE=docker
 PYTHON     ?= $(shell command -v python3.11 || echo python3)
 DATA       ?= data
 DEMO_TRAIN ?= --resolution 256 --iterations 3000
-export ID VIDEO FPS HEAD_MODEL SHARD TRACKER LABELS DEVICE DATA ASSETS ENGINE BASE VERBOSE TO
+export ID VIDEO FPS HEAD_MODEL SHARD TRACKER LABELS DEVICE DATA ASSETS ENGINE BASE VERBOSE TO GET ACCEPT
 
 # How a variable becomes an option. Its value reaches the shell through the environment, so it may hold spaces.
 option = $(if $($(1)),$(2)="$$$(1)")
@@ -81,8 +81,8 @@ doctor: .venv/host/lock ##what this host can do, and what to do about what is mi
 
 ##
 ##What others made. Nothing of theirs is in this repository or in an image:
-assets: .venv/host/lock ##weights and models that you may fetch: what is there, what each is for  [GET=name]
-	@$(HOST) assets $(if $(GET),--get $(GET))
+assets: .venv/host/lock ##weights: what is there, what is missing; fetch:  make assets GET="deca mica" [ACCEPT=deca,mica]
+	@$(HOST) assets $(if $(GET),--get $$GET) $(if $(ACCEPT),--accept "$$ACCEPT")
 patches: .venv/host/lock ##every patch to an upstream project, tried on your checkout of it
 	@$(HOST) patches
 flashavatar-tree: .venv/host/lock ##what FlashAvatar's own train.py reads:  make flashavatar-tree ID=roman [TO=folder] [COPY=1]

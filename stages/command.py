@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -66,6 +67,8 @@ def failures(name: str) -> Iterator[Outcome]:
     except MemoryError:
         outcome.code = Exit.ENVIRONMENT
         print(f"{name}: out of memory. Close other programs, or give the container more", file=sys.stderr)
+    except BrokenPipeError:  # `make status ID=roman | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as e:
         if e.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EMFILE):
             raise

@@ -55,7 +55,8 @@ def key_parts(stage: Stage, subject: Subject, config: Any) -> dict[str, str]:
         parts[f"upstream/{stage.upstream}"] = digest_path(upstream.folder(stage.upstream) / upstream.STAMP)
     lock = ROOT / "docker" / stage.name / "requirements.lock"
     parts["environment"] = digest_path(lock) if lock.exists() else "none"
-    parts["code"] = digest_files(source_files(stage.name), ROOT)
+    # of the assets, what was used is a part already; another line in their list changes no result
+    parts["code"] = digest_files([p for p in source_files(stage.name) if p != assets.MANIFEST], ROOT)
     return parts
 
 
