@@ -172,18 +172,23 @@ def test_checkpoint_with_a_training_script_s_numbers(overlay, tmp_path):
 
 
 def test_checkpoint_of_another_network(overlay, tmp_path):
-    from plain_files import fill, weights
+    from plain_files import filled, weights
 
     torch.save({"other": 1}, tmp_path / "m.tar")
     with pytest.raises(StageError, match="has no arcface"):
         weights(tmp_path / "m.tar", "arcface")
-    model = torch.nn.Linear(2, 2)
-    with pytest.raises(StageError, match="has no bias"):
-        fill("m.tar", model, {"weight": torch.ones(2, 2)})
-    with pytest.raises(StageError, match="another shape for weight"):
-        fill("m.tar", model, {"weight": torch.ones(3, 2), "bias": torch.ones(2)})
-    fill("m.tar", model, {"weight": torch.ones(2, 2), "bias": torch.ones(2), "more": torch.ones(1)})
-    assert (model.weight == 1).all()
+    weight, bias = {"0.weight": torch.ones(2, 2)}, {"0.bias": torch.ones(2)}
+
+    def make():
+        return torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2, affine=False))
+
+    norm = {"1.running_mean": torch.zeros(2), "1.running_var": torch.ones(2)}
+    with pytest.raises(StageError, match="has no 0.bias"):
+        filled("m.tar", make, weight | norm)
+    with pytest.raises(StageError, match="another shape for 0.weight"):
+        filled("m.tar", make, {"0.weight": torch.ones(3, 2)} | bias | norm)
+    model = filled("m.tar", make, weight | bias | norm | {"more": torch.ones(1)})
+    assert not model.training and (model(torch.ones(1, 2)) > 2.9).all()
 
 
 # --- the encoders' crops ---------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from stages.errors import Exit, StageError
 from stages.head_model.flame.model import PARENTS, read_model
 
 EMBEDDING = tuple(f"{of}_lmk_{what}" for of in ("static", "dynamic", "full") for what in ("faces_idx", "bary_coords"))
+COUNTER = "num_batches_tracked"
 # what a dict of arrays and tensors is pickled with
 NAMES = {
     ("numpy.core.multiarray", "_reconstruct"),
@@ -61,7 +62,7 @@ def weights(path, *needed) -> dict:
     try:
         with torch.serialization.safe_globals(_numbers()):
             held = torch.load(path, map_location="cpu", weights_only=True)
-    except (MemoryError, OSError):
+    except MemoryError:
         raise
     except Exception as e:  # as above, and what it refuses to run
         raise wrong(path, f"cannot be read as weights: {str(e).splitlines()[0][:160]}") from e
@@ -71,15 +72,22 @@ def weights(path, *needed) -> dict:
     return held
 
 
-def fill(path, model, state) -> None:
-    """Load `state` into `model`; only the counters of batches, which older versions did not keep, may be missing."""
+def filled(path, make, state) -> torch.nn.Module:
+    """The network that `make` makes, with the weights `state`; its own random ones are never drawn.
+
+    Only the counters of batches, which older versions did not keep, may be missing.
+    """
+    with torch.device("meta"):
+        model = make()
     there = model.state_dict()
-    lost = [name for name in there if name not in state and not name.endswith("num_batches_tracked")]
+    state = {name: torch.zeros((), dtype=torch.long) for name in there if name.endswith(COUNTER)} | state
+    lost = [name for name in there if name not in state]
     other = [name for name in there if name in state and state[name].shape != there[name].shape]
     if lost or other:
         first = f"has no {lost[0]}" if lost else f"has another shape for {other[0]}"
         raise wrong(path, f"{first}: it is another network's")
-    model.load_state_dict({name: value for name, value in state.items() if name in there}, strict=False)
+    model.load_state_dict({name: state[name] for name in there}, assign=True)
+    return model.eval()
 
 
 def wrong(path, what) -> StageError:

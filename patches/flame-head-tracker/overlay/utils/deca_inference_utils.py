@@ -17,9 +17,8 @@ CODES = {"shape": 100, "tex": 50, "exp": 50, "pose": 6, "cam": 3, "light": 27}  
 
 def create_deca_model(path, device):
     """deca_model.tar -> the coarse encoder."""
-    encoder = ResnetEncoder(outsize=sum(CODES.values()))
-    plain_files.fill(path, encoder, plain_files.weights(path, "E_flame")["E_flame"])
-    return encoder.to(device).eval()
+    state = plain_files.weights(path, "E_flame")["E_flame"]
+    return plain_files.filled(path, lambda: ResnetEncoder(outsize=sum(CODES.values())), state).to(device)
 
 
 @torch.no_grad()

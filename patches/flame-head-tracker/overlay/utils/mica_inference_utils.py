@@ -16,24 +16,22 @@ MAP = "regressor."  # the map's name among the weights of MICA's generator
 
 
 class Mica(torch.nn.Module):
-    def __init__(self):
+    def __init__(self, recogniser, to_shape):
         super().__init__()
-        self.recogniser = Arcface()
-        self.map = MappingNetwork(FACE_CODE, SHAPE, SHAPE, HIDDEN)
+        self.recogniser, self.to_shape = recogniser, to_shape
 
     def forward(self, faces):
         """(N,3,112,112) RGB in -1..1 -> (N,300)."""
-        return self.map(torch.nn.functional.normalize(self.recogniser(faces)))
+        return self.to_shape(torch.nn.functional.normalize(self.recogniser(faces)))
 
 
 def create_mica_model(path, device):
     """mica.tar -> both networks."""
     held = plain_files.weights(path, "arcface", "flameModel")
-    model = Mica()
-    plain_files.fill(path, model.recogniser, held["arcface"])
     of_map = {name[len(MAP) :]: value for name, value in held["flameModel"].items() if name.startswith(MAP)}
-    plain_files.fill(path, model.map, of_map)
-    return model.to(device).eval()
+    recogniser = plain_files.filled(path, Arcface, held["arcface"])
+    to_shape = plain_files.filled(path, lambda: MappingNetwork(FACE_CODE, SHAPE, SHAPE, HIDDEN), of_map)
+    return Mica(recogniser, to_shape).to(device).eval()
 
 
 @torch.no_grad()
