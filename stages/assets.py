@@ -15,6 +15,15 @@ from stages.contract import ROOT
 from stages.errors import Exit, StageError
 
 MANIFEST = Path(__file__).with_name("assets.toml")
+# What HEAD_MODEL=flame is made of: the first of the models that is there, and what public files say about it
+FLAME = ("flame2020", "flame2023")
+ABOUT_FLAME = {
+    "landmarks": ("mediapipe_landmark_embedding",),
+    "eyelids": ("flame_left_eyelid", "flame_right_eyelid"),
+    "regions": ("flame_masks",),
+    "uv": ("head_template",),
+}
+HEAD_MODEL = (*FLAME, *(name for names in ABOUT_FLAME.values() for name in names))
 
 
 @dataclass(frozen=True)

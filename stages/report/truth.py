@@ -40,7 +40,7 @@ def compare(done: Finished, path: Path) -> tuple[dict, dict]:
         "focal_error_pct": float(100 * (done.index["focal"] / focal_true - 1)),
     }  # fmt: skip
     if other_head(done, path):  # another origin, other expressions: nothing to compare
-        del figures["translation_error_mm"], figures["expression_correlation"]
+        figures |= {"translation_error_mm": {"sideways": None, "depth": None}, "expression_correlation": None}
     return figures, {"times": done.index["times"], "truth": truth["eyelids"], "tracked": eyelids}
 
 

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from stages import assets
 from stages.contract import Stage, option
 from stages.errors import Exit, StageError
 
@@ -49,5 +50,8 @@ STAGE = Stage(
     reads=("frames",),
     writes="tracking",
     config=TrackConfig,
-    assets=lambda config: () if config.detector == "mesh" else ("face_landmarker",),
+    assets=lambda config: (
+        *(() if config.detector == "mesh" else ("face_landmarker",)),
+        *(assets.HEAD_MODEL if config.head_model == "flame" else ()),
+    ),
 )

@@ -30,7 +30,9 @@ def run(job: Job) -> dict | None:
     plan = work.Plan(
         frames, job.out, count, fps, focal, config.head_model, config.landmarks, _landmarker(config), config.eyelids
     )
-    head_model.load(config.head_model)  # a missing asset is said before the work
+    head = head_model.load(config.head_model)  # a missing asset is said before the work
+    if head.sources:
+        print(f"track: head model {head.name}: {'; '.join(f'{what} {where}' for what, where in head.sources.items())}")
     finished = job.out / "tracker.json"
     if not finished.exists():
         plan.scratch.mkdir(exist_ok=True)
@@ -124,6 +126,7 @@ def summary(plan: work.Plan) -> dict:
         "eyelids": plan.eyelids,
         "head_model": head.name,
         "head_model_digest": head.digest,
+        "head_model_sources": head.sources,
         "image_size": list(work.SIZE),
         "focal": person.focal,
         "frames": plan.count,

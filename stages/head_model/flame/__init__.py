@@ -20,20 +20,11 @@ from stages.head_model import HeadModel
 from stages.head_model.flame.assembly import assembled
 from stages.head_model.flame.model import read_model
 
-MODELS = ("flame2020", "flame2023")  # assets, the first that is there
-PUBLIC = {  # what for -> assets; any may be missing
-    "landmarks": ("mediapipe_landmark_embedding",),
-    "eyelids": ("flame_left_eyelid", "flame_right_eyelid"),
-    "regions": ("flame_masks",),
-    "uv": ("head_template",),
-}
-ASSETS = (*MODELS, *(name for names in PUBLIC.values() for name in names))  # for Stage.assets
-
 
 def load() -> HeadModel:
     """The model of the assets folder. Raises StageError: missing asset, or bad input naming file and array."""
-    model = next((path for name in MODELS if (path := assets.find(name))), None) or assets.need(MODELS[0])
-    files = {what: [assets.find(name) for name in names] for what, names in PUBLIC.items()}
+    model = next((path for name in assets.FLAME if (path := assets.find(name))), None) or assets.need(assets.FLAME[0])
+    files = {what: [assets.find(name) for name in names] for what, names in assets.ABOUT_FLAME.items()}
     complete = {what: tuple(paths) for what, paths in files.items() if all(paths)}
     stamps = tuple((p, p.stat().st_mtime_ns, p.stat().st_size) for p in (model, *sum(complete.values(), ())))
     return _load(stamps, model, tuple(complete.items()))

@@ -221,5 +221,5 @@ KINDS = (
     (r"chumpy(\.ch)? Ch", _chumpy),
     (r"chumpy\.reordering Select", _select),
     (r"chumpy\.reordering transpose", _transposed),
-    (r"chumpy\.reordering reshape", _reshaped),
+    (r"chumpy\.reordering Reshape", _reshaped),
 )

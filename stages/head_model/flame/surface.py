@@ -59,7 +59,7 @@ def closest(points: np.ndarray, triangles: np.ndarray, allowed: np.ndarray | Non
     d2 = ((points[:, None] - centres) ** 2).sum(-1)
     if allowed is not None:
         d2 = np.where(allowed, d2, np.inf)
-    near = np.argsort(d2, 1, kind="stable")[:, :candidates]
+    near = np.argpartition(d2, candidates, 1)[:, :candidates] if len(centres) > candidates else np.argsort(d2, 1)
     weights = barycentric_of_nearest(points[:, None], triangles[near])  # (N,C,3)
     place = (weights[..., None] * triangles[near]).sum(2)
     off = ((points[:, None] - place) ** 2).sum(-1)
