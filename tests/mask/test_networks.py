@@ -155,10 +155,10 @@ def test_given_label_maps_come_before_the_parser(drawn, weights, tmp_path):
     assert facts(drawn)["label_maps"] == 1
 
 
-@pytest.mark.parametrize("batch", ["batch_size", 1, 3])
-def test_parser_takes_what_the_file_takes_at_once(tmp_path, batch):
+@pytest.mark.parametrize(("batch", "at_once"), [("batch_size", 0), ("batch_size", 2), (1, 4), (3, 0)])
+def test_parser_takes_what_the_file_takes_at_once(tmp_path, batch, at_once):
     images = [np.full((512, 512, 3), colour, np.uint8) for colour in PAINT.values()][:5]
-    maps = FaceParser(bisenet(tmp_path / "b.onnx", batch)).labels(images)
+    maps = FaceParser(bisenet(tmp_path / "b.onnx", batch), at_once).labels(images)
     assert [np.unique(m).tolist() for m in maps] == [[LABEL[name]] for name in list(PAINT)[:5]]
 
 
