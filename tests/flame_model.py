@@ -116,7 +116,7 @@ def pose_directions(points: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def regressor(points: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """(5,5023) each joint as a mean of vertices: the eyeballs' of theirs, the others of those about as high and deep."""
+    """(5,5023) each joint as a mean of vertices: an eyeball's own, else those about as high and deep as it."""
     out = np.zeros((5, len(points)))
     out[LEFT_EYE, SKIN : SKIN + BALL] = out[RIGHT_EYE, SKIN + BALL :] = 1 / BALL
     for joint in (ROOT, NECK, JAW):

@@ -33,7 +33,9 @@ def load() -> HeadModel:
 @lru_cache(maxsize=1)
 def _load(stamps: tuple, model: Path, public: tuple) -> HeadModel:
     public = dict(public)
-    kept = _kept(digest_path(model), {what: [digest_path(p) for p in paths] for what, paths in public.items()})
+    kept = _kept(
+        model.name, digest_path(model), {what: [digest_path(p) for p in paths] for what, paths in public.items()}
+    )
     if kept and (found := _read(kept)):
         return found
     head = assembled(read_model(model), public, model.name)
@@ -42,14 +44,14 @@ def _load(stamps: tuple, model: Path, public: tuple) -> HeadModel:
     return head
 
 
-def _kept(model: str, public: dict) -> Path | None:
+def _kept(name: str, model: str, public: dict) -> Path | None:
     """Where the result is kept: named after all that it depends on, these sources included."""
     cache = os.environ.get("AVATARMAKE_CACHE")
     if not cache:
         return None
     here = Path(__file__).parent.parent
     code = digest_files(sorted(p for p in here.rglob("*") if p.suffix in (".py", ".csv")), here)
-    key = hashlib.sha256(repr((model, sorted(public.items()), code)).encode()).hexdigest()
+    key = hashlib.sha256(repr((name, model, sorted(public.items()), code)).encode()).hexdigest()
     return Path(cache) / f"flame-{key[:20]}.npz"
 
 

@@ -17,36 +17,33 @@ def assembled(flame: Flame, files: dict[str, tuple[Path, ...]], name: str) -> He
     """`files`: what for -> the public files that are there; `name`: the model's file, for `sources`."""
     p, sources = flame.v_template, {"model": name}
     for what in ("landmarks", "eyelids", "regions", "uv"):
-        sources[what] = f"{', '.join(f.name for f in files[what])}" if what in files else COMPUTED
-    owner = flame.weights[:, [LEFT_EYE, RIGHT_EYE]] > 0.5
-    corner = owner[flame.faces].all(1)
-    ball = corner @ np.array([1, 2])  # (F,) 1 left, 2 right, 0 skin
-    seen = [eyes.eye(p, flame.faces, owner[:, k]) for k in (0, 1)]
-    if None in seen:
-        raise StageError("its eyes are closed, or their eyeballs do not turn with the eyes' joints", name)
-    hidden = (ball == 0) & ~surface.visible(p[flame.faces], fitting.VIEWS)
-
-    triangle, bary = landmarks(flame, ball == 0, seen, files.get("landmarks"))
+        sources[what] = ", ".join(f.name for f in files[what]) if what in files else COMPUTED
     if "landmarks" in files:
         sources["landmarks"] += "; those that it lacks computed"
+    given = public.read(files, p, flame.faces)
+    owner = flame.weights[:, [LEFT_EYE, RIGHT_EYE]] > 0.5
+    ball = owner[flame.faces].all(1) @ np.array([1, 2])  # (F,) 1 left, 2 right, 0 skin
+    skin = ball == 0
+    found = [eyes.eye(p, flame.faces, owner[:, k]) for k in (0, 1)]
+    if None in found:
+        raise StageError("its eyes are closed, or their eyeballs do not turn with the eyes' joints", name)
+    seen = surface.visible(p[flame.faces], fitting.VIEWS)
+
+    triangle, bary = landmarks(flame, skin, seen, found, given.get("landmarks"))
     marks = (p[flame.faces[triangle]] * bary[..., None]).sum(1)
-    faces = np.concatenate([flame.faces, mouth_lid(flame, ball == 0, seen)])
-    added = len(faces) - len(flame.faces)
-    if "regions" in files:
-        masks = public.masks(files["regions"][0], len(p))
-        parts = regions.from_masks(masks, flame.faces, len(p), hidden)
+    if "regions" in given:
+        parts = regions.from_masks(given["regions"], flame.faces, len(p), skin & ~seen)
     else:
-        parts = regions.computed(p, flame.faces, ball, marks[:468], names.LIPS_OUTER, hidden)
-    parts = {region: np.concatenate([inside, np.full(added, region == "mouth")]) for region, inside in parts.items()}
-    if "uv" in files:
-        uv = public.texture(files["uv"][0], flame.faces)
-    else:
-        loops = surface.boundary_loops(flame.faces[ball == 0])
-        neck = min((p[loop].mean(0) for loop in loops), key=lambda q: q[1], default=p[p[:, 1].argmin()])
-        uv = regions.unwrapped(p, flame.faces, ball, neck)
-    lids = public.eyelids(files["eyelids"], p) if "eyelids" in files else None
+        parts = regions.computed(p, flame.faces, ball, marks[:468], names.LIPS_OUTER, skin & ~seen)
+    lids = given.get("eyelids")
     if lids is None:
-        lids = np.stack([eyes.closing(p, ~owner.any(1), e) for e in seen])
+        lids = np.stack([eyes.closing(p, ~owner.any(1), e) for e in found])
+    uv = given.get("uv")
+    if uv is None:
+        uv = regions.unwrapped(p, flame.faces, ball, neck_end(flame, skin))
+    faces = np.concatenate([flame.faces, mouth_lid(flame, skin, found)])
+    added = len(faces) - len(flame.faces)
+    parts = {region: np.concatenate([inside, np.full(added, region == "mouth")]) for region, inside in parts.items()}
     return HeadModel(
         name="flame",
         v_template=p.astype(np.float32),
@@ -73,30 +70,39 @@ def rounded(a: np.ndarray, digits: int) -> np.ndarray:
     return (np.round(a, digits) + 0.0).astype(np.float32)
 
 
-def landmarks(flame: Flame, skin: np.ndarray, seen: list[eyes.Eye], file: tuple | None) -> tuple:
-    """-> triangle (478,), barycentric (478,3), in the order of MediaPipe's numbers."""
-    known, given = fitting.NOTHING, None
+def landmarks(flame: Flame, skin: np.ndarray, seen: np.ndarray, found: list[eyes.Eye], given: tuple | None) -> tuple:
+    """`given`: what the public embedding says, or None.
+
+    -> triangle (478,), barycentric (478,3), in the order of MediaPipe's numbers.
+    """
+    known = fitting.NOTHING
     corners = flame.v_template[flame.faces]
-    if file:
-        given = public.embedding(file[0], len(flame.faces))
+    if given:
         ids, triangle, bary = given
         place = (corners[triangle] * bary[..., None]).sum(1)
         known = fitting.Known(ids, place, np.full((len(ids), 3), 0.0003))
-    triangle, bary = fitting.fitted(flame.v_template, flame.faces, skin, seen, known)
+    triangle, bary = fitting.fitted(flame.v_template, flame.faces, skin, seen, found, known)
     bary = np.round(bary, 3)
     bary[:, 0] = 1 - bary[:, 1] - bary[:, 2]
     if given:
         triangle[given[0]], bary[given[0]] = given[1], given[2]
-    for e in (seen[1], seen[0]):  # MediaPipe's 468 to 472 are the subject's right
+    for e in found[::-1]:  # MediaPipe's 468 to 472 are the subject's right
         near = np.flatnonzero(~skin & (np.abs(corners.mean(1) - e.centre) < 0.02).all(1))
         _, hit, weights = surface.closest(eyes.iris(e), corners[near])
         triangle, bary = np.concatenate([triangle, near[hit]]), np.concatenate([bary, np.round(weights, 6)])
     return triangle, bary
 
 
-def mouth_lid(flame: Flame, skin: np.ndarray, seen: list[eyes.Eye]) -> np.ndarray:
+def neck_end(flame: Flame, skin: np.ndarray) -> np.ndarray:
+    """(3,) the middle of the lowest open edge, or the lowest vertex."""
+    p = flame.v_template
+    ends = [p[loop].mean(0) for loop in surface.boundary_loops(flame.faces[skin])]
+    return min(ends, key=lambda q: q[1], default=p[p[:, 1].argmin()])
+
+
+def mouth_lid(flame: Flame, skin: np.ndarray, found: list[eyes.Eye]) -> np.ndarray:
     """(n,3) triangles over the hole behind FLAME's lips, so that an open mouth has something to show."""
-    loop = surface.mouth_loop(flame.v_template, flame.faces[skin], [e.centre for e in seen])
+    loop = surface.mouth_loop(flame.v_template, flame.faces[skin], [e.centre for e in found])
     if loop is None:
         return np.zeros((0, 3), np.int64)
     ring = np.roll(loop, -int(flame.v_template[loop, 0].argmax()))[::-1]  # the other way round: neighbours disagree

@@ -92,8 +92,11 @@ def closing(points: np.ndarray, skin: np.ndarray, e: Eye) -> np.ndarray:
 
 
 def rim_angles(e: Eye, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Heights of the upper and the lower rim at x (n,), as angles; beyond the corners, those of the corner."""
-    r = np.sqrt(np.maximum((e.radius + LID) ** 2 - (np.clip(x, e.x[0], e.x[-1]) - e.centre[0]) ** 2, 1e-8))
+    """Heights of the upper and the lower rim at x (n,), as angles; beyond the corners, those of the corner.
+
+    The opening ends where the lids come out of the ball, hence at its radius.
+    """
+    r = np.sqrt(np.maximum(e.radius**2 - (np.clip(x, e.x[0], e.x[-1]) - e.centre[0]) ** 2, 1e-8))
     up, low = (np.interp(x, e.x, y) - e.centre[1] for y in (e.upper, e.lower))
     return np.arcsin(np.clip(up / r, -0.99, 0.99)), np.arcsin(np.clip(low / r, -0.99, 0.99))
 

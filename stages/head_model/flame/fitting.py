@@ -53,8 +53,8 @@ def template() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 EYES = (names.LEFT_EYE, names.RIGHT_EYE)
 
 
-def fitted(points: np.ndarray, faces: np.ndarray, skin: np.ndarray, eyes: list[Eye], public: Known) -> tuple:
-    """MediaPipe's landmarks 0..467 on the head `points` (V,3), `faces` (F,3), of which `skin` (F,) bool.
+def fitted(points, faces, skin: np.ndarray, seen: np.ndarray, eyes: list[Eye], public: Known) -> tuple:
+    """MediaPipe's landmarks 0..467 on the head `points` (V,3), `faces` (F,3): `skin` (F,) bool, `seen` (F,) from VIEWS.
 
     -> triangle (468,) ids into `faces`, barycentric (468,3).
     """
@@ -65,9 +65,10 @@ def fitted(points: np.ndarray, faces: np.ndarray, skin: np.ndarray, eyes: list[E
         known += landmarks_of_profile(points, faces, skin, where, eyes)
     triangles = points[faces]
     middle = np.mean([e.centre for e in eyes], 0)
-    front = skin & (triangles[..., 2].max(1) > middle[2] - 0.09) & (np.abs(triangles.mean(1) - middle)[:, 1] < 0.17)
+    front = (
+        skin & seen & (triangles[..., 2].max(1) > middle[2] - 0.09) & (np.abs(triangles.mean(1) - middle)[:, 1] < 0.17)
+    )
     candidates = np.flatnonzero(front)
-    candidates = candidates[surface.visible(triangles[candidates], VIEWS)]
     shown = triangles[candidates]
     facing = surface.unit_normals(shown)
     shift = np.zeros_like(where)
@@ -86,7 +87,7 @@ def fitted(points: np.ndarray, faces: np.ndarray, skin: np.ndarray, eyes: list[E
 
 def smoothed(at: np.ndarray, shift: np.ndarray, noise: np.ndarray, reach: float) -> np.ndarray:
     """Posterior mean of the displacements shift (n,3), seen with noise (n,3), at the same places `at` (n,4)."""
-    d2 = ((at[:, None] - at) ** 2).sum(-1)
+    d2 = surface.squared_distances(at, at)
     k = 0.010**2 * np.exp(-d2 / (2 * reach**2)) + 0.02**2 * np.exp(-d2 / (2 * 0.12**2)) + 0.02**2
     return np.stack([k @ np.linalg.solve(k + np.diag(noise[:, c] ** 2), shift[:, c]) for c in range(3)], 1)
 

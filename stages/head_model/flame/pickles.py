@@ -21,7 +21,7 @@ from stages.errors import StageError
 LARGEST = 1 << 30  # bytes: FLAME 2020 has 53 million
 NAMES = re.compile(
     r"numpy(\._?core)?\.(multiarray|numeric) (_reconstruct|scalar|_frombuffer)|numpy (ndarray|dtype)|_codecs encode"
-    r"|(copy_reg|copyreg) _reconstructor|(__builtin__|builtins) (object|set)"
+    r"|(copy_reg|copyreg) _reconstructor|(__builtin__|builtins) (object|set|bytes)"
     r"|scipy\.sparse(\._?[a-z]+)? (csc|csr)_(matrix|array)|chumpy(\.[a-z_]+)* [A-Za-z_]+"
 )
 NUMBERS = re.compile(r"[<>|=]?(b1|i[1248]|u[1248]|f[248])")  # the element types that an array may have
@@ -167,9 +167,11 @@ def _dtype(note: Any) -> np.dtype:
 
 
 def _bytes(data: Any) -> bytes:
-    """Python 2 wrote str, Python 3 writes bytes, or below protocol 3 `_codecs.encode(str, "latin1")`."""
+    """Python 2 wrote str, Python 3 writes bytes; below protocol 3 `_codecs.encode(str, "latin1")`, or `bytes()`."""
     if isinstance(data, Note) and data.name == "_codecs encode":
         data = data.args[0] if data.args else None
+    if isinstance(data, Note) and data.name.endswith(" bytes") and not data.args:
+        data = b""
     if isinstance(data, str):
         return data.encode("latin1")
     if isinstance(data, bytes | bytearray):

@@ -11,6 +11,17 @@ from stages.head_model.flame.regions import PUBLIC
 REMOVE = "Remove it, and what it says is computed; or get it again"
 
 
+def read(files: dict[str, tuple[Path, ...]], points: np.ndarray, faces: np.ndarray) -> dict:
+    """What for -> what the files that are there say about the model of `points` (V,3), `faces` (F,3)."""
+    readers = {
+        "landmarks": lambda paths: embedding(paths[0], len(faces)),
+        "eyelids": lambda paths: eyelids(paths, points),
+        "regions": lambda paths: masks(paths[0], len(points)),
+        "uv": lambda paths: texture(paths[0], faces),
+    }
+    return {what: readers[what](paths) for what, paths in files.items()}
+
+
 def embedding(path: Path, faces: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """mediapipe_landmark_embedding.npz -> MediaPipe's numbers (n,), triangles (n,), barycentric (n,3)."""
     try:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stages.head_model import REGIONS
+from stages.head_model import REGIONS, load
 from stages.head_model.flame import surface
 
 # FLAME_masks.pkl's names, the later over the earlier; whatever none of them has is face
@@ -29,9 +29,7 @@ def computed(points, faces, ball: np.ndarray, marks: np.ndarray, lips: list[int]
 
     `ball` (F,): 1 left, 2 right eyeball, 0 skin. `lips`: landmarks of the lips' outline, in order.
     """
-    from stages.head_model import open_head
-
-    ours = open_head.build()
+    ours = load("open")
     aligned = affine(marks, ours.v_template[:468])
     middle = points[faces].mean(1)
     theirs = np.isin(np.arange(len(ours.faces)), np.flatnonzero(~ours.regions["mouth"] & ~ours.regions["lips"]))
@@ -41,7 +39,8 @@ def computed(points, faces, ball: np.ndarray, marks: np.ndarray, lips: list[int]
     for region in ("scalp", "ears", "neck", "shoulders"):
         kind[ours.regions[region]] = "neck" if region == "shoulders" else region
     kind = kind[theirs]
-    name = kind[nearest(aligned(middle), centres)]
+    pieces = np.array_split(aligned(middle), 20)  # memory
+    name = kind[np.concatenate([surface.squared_distances(p, centres).argmin(1) for p in pieces])]
     front = middle[:, 2] > marks[lips, 2].min() - 0.035
     name[front & within(middle[:, :2], marks[lips, :2])] = "lips"
     name[(name == "lips") & hidden] = "mouth"
@@ -54,12 +53,6 @@ def affine(a: np.ndarray, b: np.ndarray):
     ca, cb = a.mean(0), b.mean(0)
     scale = np.linalg.norm(b - cb) / np.linalg.norm(a - ca)
     return lambda p: (p - ca) * scale + cb
-
-
-def nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """(N,) the index of the nearest of centres (M,3)."""
-    out = [((points[i : i + 500, None] - centres) ** 2).sum(-1).argmin(1) for i in range(0, len(points), 500)]
-    return np.concatenate(out)
 
 
 def within(points: np.ndarray, outline: np.ndarray) -> np.ndarray:

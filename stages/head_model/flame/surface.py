@@ -56,7 +56,7 @@ def closest(points: np.ndarray, triangles: np.ndarray, allowed: np.ndarray | Non
     Only the `candidates` triangles with the nearest centres are looked at. `allowed` (N,F) bool may forbid some.
     """
     centres = triangles.mean(1)
-    d2 = ((points[:, None] - centres) ** 2).sum(-1)
+    d2 = squared_distances(points, centres)
     if allowed is not None:
         d2 = np.where(allowed, d2, np.inf)
     near = np.argpartition(d2, candidates, 1)[:, :candidates] if len(centres) > candidates else np.argsort(d2, 1)
@@ -67,6 +67,16 @@ def closest(points: np.ndarray, triangles: np.ndarray, allowed: np.ndarray | Non
     best = np.round(off, 14).argmin(1)  # rounded: ties are decided alike on every machine
     rows = np.arange(len(points))
     return place[rows, best], near[rows, best], weights[rows, best]
+
+
+def squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(N,D), (M,D) -> (N,M)."""
+    middle = b.mean(0)
+    a, b = a - middle, b - middle
+    out = a @ (-2 * b.T)
+    out += (a * a).sum(1)[:, None]
+    out += (b * b).sum(1)
+    return np.maximum(out, 0, out=out)
 
 
 def barycentric_of_nearest(p: np.ndarray, t: np.ndarray) -> np.ndarray:
