@@ -149,9 +149,11 @@ class SelfieSegmenter(_Graph):
 
     def alpha(self, rgb: np.ndarray) -> np.ndarray:
         """-> (H,W) uint8, 255 where the person is; soft edges of the 256 x 256 network."""
+        import cv2  # mediapipe brings it
+
         mask = self._process(rgb).segmentation_mask
         self._fresh = False
-        return np.rint(np.clip(mask, 0, 1) * 255).astype(np.uint8)
+        return cv2.convertScaleAbs(mask, alpha=255)  # rounded and clipped
 
 
 def _pixels(landmarks, rgb: np.ndarray) -> np.ndarray:

@@ -71,9 +71,11 @@ class HeadProjector:
 
     def _view(self, marks: np.ndarray, r: FrameRecord) -> HeadView:
         pivot = marks[-len(EARS) :].mean(0)
-        points = np.concatenate([marks.astype(np.float32), pivot[None].astype(np.float32), self._solid])
-        image = project(points, r.R, r.t, r.intrinsics).astype(np.float32, copy=False)
-        lips, nose, _, pivot_image, solid = np.split(image, np.cumsum([len(LIPS), len(NOSE), len(EARS), 1]))
+        image = project(np.concatenate([marks, pivot[None]]), r.R, r.t, r.intrinsics).astype(np.float32)
+        lips, nose, _, pivot_image = np.split(image, np.cumsum([len(LIPS), len(NOSE), len(EARS)]))
+        # K (R x + t) in one product, as there are thousands of them
+        homogeneous = self._solid @ (r.intrinsics @ r.R).T + r.intrinsics @ r.t
+        solid = homogeneous[:, :2] / homogeneous[:, 2:]
         depth = float((r.R @ pivot + r.t)[2])
         return HeadView(solid, lips, nose.mean(0), pivot_image[0], float(r.intrinsics[1, 1]) / depth)
 

@@ -25,6 +25,7 @@ BINS = 32  # of each colour channel
 ROUNDS = 3  # of learning the colours
 RARE = 2e-5  # share of a colour too small to say anything
 COLOUR_LIMIT = 4.0  # log-odds that a colour alone can give: hair at the nape may look like a dark shirt
+ISOLATED = cv2.BORDER_REFLECT_101 | cv2.BORDER_ISOLATED  # mirrored at the edge of what is given
 PERSON = 10  # alpha from which a pixel may be head: soft edges of hair are alpha's business
 
 
@@ -88,12 +89,22 @@ def neckhead_mask(alpha: np.ndarray, guide: Guide, view: HeadView, colours: Colo
     head = guide.sharpen(cloth) < 0.5
     head &= alpha >= PERSON
     head |= solid
-    count = cv2.boxFilter(head.view(np.uint8), cv2.CV_8U, (7, 7), normalize=False)
-    head = cv2.threshold(count, 7 * 7 // 2, 255, cv2.THRESH_BINARY)[1]  # as most around it are
-    outlines, _ = cv2.findContours(head, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return _one_piece(head.view(np.uint8))
+
+
+def _one_piece(head: np.ndarray) -> np.ndarray:
+    """(512,512) of 0 and 1 -> its largest piece, smoothed, holes filled, 0 or 255."""
     whole = np.zeros_like(head)
+    x, y, w, h = cv2.boundingRect(head)
+    if w == 0:
+        return whole
+    # with a margin of what the smoothing reaches, less of the image is worked on, with the same result
+    part = slice(max(y - 4, 0), y + h + 4), slice(max(x - 4, 0), x + w + 4)
+    count = cv2.boxFilter(head[part], cv2.CV_8U, (7, 7), normalize=False, borderType=ISOLATED)
+    smooth = cv2.threshold(count, 7 * 7 // 2, 255, cv2.THRESH_BINARY)[1]  # as most around it are
+    outlines, _ = cv2.findContours(smooth, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if outlines:
-        cv2.drawContours(whole, [max(outlines, key=cv2.contourArea)], -1, 255, cv2.FILLED)
+        cv2.drawContours(whole[part], [max(outlines, key=cv2.contourArea)], -1, 255, cv2.FILLED)
     return whole
 
 
