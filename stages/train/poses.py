@@ -2,34 +2,77 @@
 
 Six numbers a frame: a rotation vector about the head's origin and a translation, both in camera axes. They are the sum
 of two parts. One is a linear function of the expression's code, shared by all frames: a detector errs alike where the
-face and its view are alike. The other is a frame's own. Unseen frames have the first part only: they are judged by
-what was learned elsewhere, never with what their own picture would say.
+face and its view are alike, and what all frames teach is learned in a few epochs. The other is a frame's own.
+
+An unseen frame is never judged with what its own picture would say. It gets what frames of like codes got: the mean of
+a Gaussian process over the training frames' corrections (Rasmussen and Williams, 2006, eq. 2.23), which far from them
+goes back to their mean. The shared part alone would go on growing there.
 """
+
+from functools import cached_property
 
 import numpy as np
 
 from stages import rotations
 
 UNIT = np.array([0.01] * 3 + [0.001] * 3)  # radians, metres: about 1 px each at 512
+REACH = 0.6  # of the median distance between codes: how far alike goes
+NOISE = 0.1  # variance of a correction's error, in that of the corrections
+WITNESSES = 800  # training frames that speak for unseen ones, at most: their number squared is kept
 
 
 class Poses:
-    """Corrections in UNITs for frames with codes (F,K): `shared` (6,K) @ code + `own` (F,6).
+    """Corrections in UNITs for frames with codes (F,K): `shared` (6,K) @ code + `own` (F,6) for those in `train`.
 
     Each frame's own part has its own Adam, because a frame is seen once in an epoch only.
     """
 
-    def __init__(self, codes: np.ndarray, rate: float, shared_rate: float):
-        self.codes, self.rate, self.shared_rate = codes.astype(np.float64), rate, shared_rate
+    def __init__(self, codes: np.ndarray, train: tuple[int, ...], rate: float, shared_rate: float):
+        self.codes, self.train, self.rate, self.shared_rate = codes.astype(np.float64), train, rate, shared_rate
+        self._seen = frozenset(train)
         frames, size = codes.shape
         self.own, self.shared = np.zeros((frames, 6)), np.zeros((6, size))
         self.own_first, self.own_second = np.zeros((frames, 6)), np.zeros((frames, 6))
         self.shared_first, self.shared_second = np.zeros((6, size)), np.zeros((6, size))
         self.steps = np.zeros(frames, np.int64)
+        self._taught: tuple[np.ndarray, np.ndarray] | None = None  # the mean, and each witness's weight
 
     def camera(self, i: int, rotation: np.ndarray, translation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """World-to-camera (3,3), (3,) of frame i -> the same, corrected, float32."""
-        return corrected(self.own[i] + (self.shared * self.codes[i]).sum(1), rotation, translation)
+        return corrected(self.learned(i) if i in self._seen else self.expected(i), rotation, translation)
+
+    def learned(self, i: int) -> np.ndarray:
+        """(6,) correction of a training frame."""
+        return self.own[i] + (self.shared * self.codes[i]).sum(1)
+
+    def expected(self, i: int) -> np.ndarray:
+        """(6,) correction of any frame, from the training frames of like codes."""
+        if self._taught is None:
+            corrections = np.stack([self.learned(k) for k in self._witnesses])
+            mean = corrections.mean(0)
+            self._taught = mean, self._precision @ (corrections - mean)
+        mean, weights = self._taught
+        alike = self._alike(self.codes[i][None], self.codes[self._witnesses])[0]
+        return np.round(mean + alike @ weights, 6)  # BLAS rounds by alignment: a resumed run must not differ
+
+    @cached_property
+    def _witnesses(self) -> list[int]:
+        return list(self.train[:: -(-len(self.train) // WITNESSES)])
+
+    @cached_property
+    def _reach(self) -> float:
+        codes = self.codes[self._witnesses]
+        return REACH * float(np.sqrt(np.median(_squared_distances(codes, codes)))) or 1.0
+
+    @cached_property
+    def _precision(self) -> np.ndarray:
+        """(W,W): inverse of the witnesses' covariance, noise included."""
+        codes = self.codes[self._witnesses]
+        return np.linalg.inv(self._alike(codes, codes) + NOISE * np.eye(len(codes)))
+
+    def _alike(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """(A,K), (B,K) codes -> (A,B): 1 where they are equal, 0 far apart."""
+        return np.exp(-_squared_distances(a, b) / (2 * self._reach**2))
 
     def step(
         self, i: int, rotation: np.ndarray, d_rotation: np.ndarray, d_translation: np.ndarray, factor: float
@@ -38,6 +81,7 @@ class Poses:
         the derivative of the rotation is taken where it is: d R / d r_k = skew(e_k) R."""
         turn = rotations.skew(np.eye(3)) @ rotation.astype(np.float64)
         gradient = np.concatenate([(turn * d_rotation).sum((1, 2)), d_translation.astype(np.float64)]) * UNIT
+        self._taught = None
         self.steps[i] += 1
         change = _adam(self.own_first[i], self.own_second[i], gradient, 0.7, 0.9, self.steps[i])
         self.own[i] -= self.rate * factor * change
@@ -49,11 +93,17 @@ class Poses:
         return {k: getattr(self, k) for k in STATE}
 
     def restore(self, state: dict) -> None:
+        self._taught = None
         for key, value in state.items():
             getattr(self, key)[:] = value
 
 
 STATE = ("own", "own_first", "own_second", "shared", "shared_first", "shared_second", "steps")
+
+
+def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(A,K), (B,K) -> (A,B)."""
+    return np.maximum((a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * a @ b.T, 0)
 
 
 def _adam(first: np.ndarray, second: np.ndarray, gradient: np.ndarray, b1: float, b2: float, step: int) -> np.ndarray:

@@ -64,7 +64,7 @@ class Trainer:
         network = self.avatar.network
         with torch.no_grad():
             inputs = [network.code(torch.from_numpy(raw).to(network.base.device)) for raw in self.codes]
-        self.poses = Poses(torch.stack(inputs).cpu().numpy(), POSE_RATE, SHARED_POSE_RATE)
+        self.poses = Poses(torch.stack(inputs).cpu().numpy(), self.split.train, POSE_RATE, SHARED_POSE_RATE)
         dense = [p for module in (network.hidden, network.layer, network.out) for p in module.parameters()]
         rates = [(network.base, BASE_RATE), (network.latent, LATENT_RATE), *((p, NETWORK_RATE) for p in dense)]
         self.optimiser = Adam(rates)
@@ -93,7 +93,7 @@ class Trainer:
         )
 
     def picture_of(self, i: int, resolution: int) -> np.ndarray:
-        """(H,W,3) uint8: frame i as the avatar shows it, with the camera the tracker gave it if it is unseen."""
+        """(H,W,3) uint8: frame i as the avatar shows it; an unseen frame's camera is corrected by what others taught."""
         turn, shift = self.poses.camera(i, self.dataset.rotation[i], self.dataset.translation[i])
         device = self.avatar.backend.device
         with torch.no_grad():

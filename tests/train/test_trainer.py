@@ -95,21 +95,34 @@ def follow(poses: Poses, target: np.ndarray, frames: range, steps: int) -> None:
 
 def test_poses_find_a_camera_that_was_off():
     target = np.array([[1.0, -0.5, 0.3, 0.4, 0.2, -0.8]])
-    poses = Poses(np.zeros((1, 4)), 0.05, 0.01)
+    poses = Poses(np.zeros((1, 4)), (0,), 0.05, 0.01)
     follow(poses, target, range(1), 300)
     assert np.abs(poses.own - target).max() < 0.02
 
 
-def test_what_poses_share_holds_for_frames_that_were_never_seen():
-    """A tracker whose error follows the expression: unseen frames are put right by what the others taught."""
+@pytest.fixture(scope="module")
+def taught():
+    """A tracker whose error follows the expression: 50 frames learned, 10 like them not seen, one like none of them."""
     rng = np.random.default_rng(0)
-    codes = rng.standard_normal((60, 4))
+    codes = rng.standard_normal((61, 4))
+    codes[60] = 30
     target = codes @ rng.standard_normal((4, 6))
-    poses = Poses(codes, 0.02, 0.02)
+    poses = Poses(codes, tuple(range(50)), 0.02, 0.02)
     follow(poses, target, range(50), 3000)
-    unseen = codes[50:] @ poses.shared.T
-    assert np.abs(unseen - target[50:]).mean() < 0.25 * np.abs(target[50:]).mean()
+    return poses, target
+
+
+def test_unseen_frames_are_put_right_by_what_frames_of_like_codes_taught(taught):
+    poses, target = taught
+    expected = np.stack([poses.expected(i) for i in range(50, 60)])
+    assert np.abs(expected - target[50:60]).mean() < 0.5 * np.abs(target[50:60]).mean()
     assert not poses.own[50:].any()
+
+
+def test_a_frame_like_none_gets_the_mean_correction(taught):
+    poses, _ = taught
+    mean = np.stack([poses.learned(i) for i in range(50)]).mean(0)
+    assert np.allclose(poses.expected(60), mean, atol=1e-5)
 
 
 def test_a_code_stops_at_the_edge_of_what_was_seen():
