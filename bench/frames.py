@@ -50,7 +50,8 @@ def main() -> None:
             subprocess.run([sys.executable, "-m", "stages.frames", *arguments], check=True, stdout=subprocess.DEVNULL)
             done = json.loads((Path(folder) / f"n{frames}" / "frames" / "stage.json").read_text())
             each = 1000 * done["seconds"] / frames
-            print(f"frames, {width} x {height}, {frames} frames: {each:.1f} ms a frame, {done['peak_memory_mb']:.0f} MB at most")
+            took = f"{each:.1f} ms a frame, {done['peak_memory_mb']:.0f} MB at most"
+            print(f"frames, {width} x {height}, {frames} frames: {took}")
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ class Trainer:
         )
 
     def picture_of(self, i: int, resolution: int) -> np.ndarray:
-        """(H,W,3) uint8: frame i as the avatar shows it; an unseen frame's camera is corrected by what others taught."""
+        """(H,W,3) uint8: frame i as the avatar shows it; other frames' corrections tell an unseen one's."""
         turn, shift = self.poses.camera(i, self.dataset.rotation[i], self.dataset.translation[i])
         device = self.avatar.backend.device
         with torch.no_grad():
