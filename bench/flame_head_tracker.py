@@ -131,7 +131,7 @@ def main() -> None:
             width, height, ms = got["shape"][1], got["shape"][0], 1e3 * got["seconds"] / (seconds * RATE)
             print(
                 f"patched, {seconds} s of {WIDTH} x {HEIGHT} at {RATE}: {got['given']} frames of {width} x {height}, "
-                f"{got['peak_mb']:.0f} MB at most ({got['before_mb']:.0f} before the first), {ms:.1f} ms a source frame",
+                f"{got['peak_mb']:.0f} MB at most ({got['before_mb']:.0f} before it), {ms:.1f} ms a source frame",
                 flush=True,
             )
         most = options.most_gb * 1e3 / FRAME_MB / RATE  # it decodes all frames, then keeps half, then mattes as many

@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 
+from stages import assets
 from stages.contract import Stage, option
 from stages.errors import Exit, StageError
 
 READS = ("face_landmarker", "flame2020", "flame_landmark_embedding", "deca", "mica")  # without these it does not run
-# what our own FLAME takes from public files where they are there; tracker.json records the head model's digest
-HEAD = ("mediapipe_landmark_embedding", "flame_left_eyelid", "flame_right_eyelid", "flame_masks", "head_template")
 
 
 @dataclass(frozen=True)
@@ -39,5 +38,5 @@ STAGE = Stage(
     config=FlameHeadTrackerConfig,
     gpu="optional",
     upstream="flame-head-tracker",
-    assets=lambda config: READS + HEAD,
+    assets=lambda config: tuple(dict.fromkeys(READS + assets.HEAD_MODEL)),  # tracker.json has the head model's digest
 )

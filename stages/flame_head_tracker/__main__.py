@@ -99,6 +99,7 @@ def summary(scratch: Path, count: int, config, head: head_model.HeadModel) -> di
         "eyelids": "scores",
         "head_model": head.name,
         "head_model_digest": head.digest,
+        "head_model_sources": head.sources,
         "image_size": [layout.IMAGE_SIZE] * 2,
         "focal": layout.IMAGE_SIZE / 2 / float(np.tan(np.radians(config.fov) / 2)),
         "frames": count,

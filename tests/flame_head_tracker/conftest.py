@@ -1,16 +1,21 @@
 import contextlib
-import os
+import json
+import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from stages import patches
+from stages import images, layout, patches
 from stages.contract import ROOT
-from stages.errors import StageError
+from stages.errors import Exit, StageError
+from stages.layout import Subject
 from tests.flame_head_tracker import small_sources, standins
+from tests.synthetic import finish
 
 OVERLAY = ROOT / "patches" / "flame-head-tracker" / "overlay"
+FRAMES, BLANK, BATCH = 8, (2, 6, 7), 3  # the last batch has no face at all
 THEIRS = ("utils", "submodules", "tracker_base", "tracker_video", "landmark_mode", "plain_files")
 
 
@@ -42,6 +47,8 @@ def patched() -> Path:
     try:
         return patches.prepare("flame-head-tracker")
     except StageError as e:
+        if e.exit != Exit.MISSING_ASSET:
+            raise
         pytest.skip(f"needs a checkout of flame-head-tracker: {e}")
 
 
@@ -52,8 +59,26 @@ def weights(tmp_path_factory, patched, shared_data) -> Path:
         from utils.mp2dlib import mp2dlib_correspondence
     folder = tmp_path_factory.mktemp("assets")
     standins.make(folder, mp2dlib_correspondence)
-    os.symlink(shared_data / "face_landmarker.task", folder / "face_landmarker.task")
+    shutil.copy(shared_data / "face_landmarker.task", folder)  # a container would not see where a link points
     return folder
+
+
+@pytest.fixture(scope="session")
+def subject(tmp_path_factory, wojtek) -> Subject:
+    """Eight frames of wojtek.mp4, three of them grey."""
+    av = pytest.importorskip("av")
+    subject = Subject(tmp_path_factory.mktemp("data"), "wojtek")
+    frames = subject.directory("frames")
+    frames.mkdir(parents=True)
+    with av.open(str(wojtek)) as video:
+        for i, frame in zip(range(FRAMES), video.decode(video=0), strict=False):
+            rgb = frame.to_ndarray(format="rgb24")
+            assert rgb.shape == (512, 512, 3)
+            images.write_jpeg(layout.frame_image(frames, i + 1), np.full_like(rgb, 128) if i in BLANK else rgb)
+    crop = {"fps": 25.0, "source_frames": list(range(FRAMES)), "times": [i / 25 for i in range(FRAMES)]}
+    (frames / "crop.json").write_text(json.dumps(crop))
+    finish(frames)
+    return subject
 
 
 @contextlib.contextmanager

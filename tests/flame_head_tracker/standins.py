@@ -4,66 +4,31 @@ The head is our own open head in FLAME's format and sizes, so that a real face c
 weights are random. `make(folder)` writes all of them where assets.toml says.
 """
 
-import pickle
 from pathlib import Path
 
 import numpy as np
-import scipy.sparse
 import torch
 
 from stages import assets, head_model
-
-VERTICES, FACES = 5023, 9976
-IRISES = {468: 4597, 469: 4543, 470: 4511, 471: 4479, 472: 4575, 473: 4051, 474: 3997, 475: 3965, 476: 3933, 477: 4020}
+from tests import flame_model
 
 
 def make(folder: Path, dlib: list[list[int]]) -> None:
     """`dlib`: which of MediaPipe's landmarks each of the 68 is (upstream's own table)."""
-    flame, at = flame_model()
     place = lambda name: _place(folder / assets.manifest()[name].file)  # noqa: E731
-    with place("flame2020").open("wb") as f:
-        pickle.dump(flame, f, protocol=2)
-    np.save(place("flame_landmark_embedding"), embedding(flame["f"], at, dlib), allow_pickle=True)
+    flame_model.write(place("flame2020"))
+    np.save(place("flame_landmark_embedding"), embedding(dlib), allow_pickle=True)
     torch.manual_seed(0)
-    torch.save({"E_flame": resnet50(236), "epoch": 1}, place("deca"))
-    torch.save({"arcface": iresnet100(), "flameModel": mica_map(), "epoch": np.float64(1)}, place("mica"))
+    torch.save({"E_flame": _small(resnet50(236)), "epoch": 1}, place("deca"))
+    torch.save({"arcface": _small(iresnet100()), "flameModel": mica_map(), "epoch": np.float64(1)}, place("mica"))
 
 
-def flame_model() -> tuple[dict, np.ndarray]:
-    """FLAME's dict, and the vertex of each of MediaPipe's 478 landmarks."""
-    head = head_model.load("open")
-    faces = head.faces[~head.regions["shoulders"]]
-    lowest = np.sort(head.v_template[:, 1])
-    used = np.zeros(len(head.v_template), bool)
-    for limit in lowest:  # the neck is cut off where the rest has FLAME's number of vertices
-        kept = faces[(head.v_template[faces][..., 1] > limit).all(1)]
-        used[:] = False
-        used[kept.ravel()] = True
-        if used.sum() <= VERTICES and len(kept) <= FACES:
-            break
-    landmark = head.landmark_vertices[np.arange(478), head.landmark_weights.argmax(1)]
-    order = _order(np.flatnonzero(used), {int(landmark[k]): place for k, place in IRISES.items()})
-    new = np.full(len(head.v_template), -1)
-    new[order[::-1]] = np.arange(VERTICES)[::-1]  # the first of the copies that fill the rest up
-    faces = new[kept]
-    faces = np.concatenate([faces, np.repeat(faces[:1], FACES - len(faces), 0)])
-    regressor = scipy.sparse.csc_matrix(_regressor(head.v_template[order], head.joint_template))
-    parents = np.array([2**32 - 1, 0, 1, 1, 1], np.uint32)
-    rng = np.random.default_rng(0)
-    model = {
-        "f": faces.astype(np.uint32),
-        "v_template": head.v_template[order].astype(np.float64),
-        "shapedirs": np.concatenate([head.shapedirs, head.exprdirs], 2)[order].astype(np.float64),
-        "posedirs": rng.normal(scale=1e-5, size=(VERTICES, 3, 36)),
-        "J_regressor": regressor,
-        "kintree_table": np.stack([parents, np.arange(5, dtype=np.uint32)]),
-        "weights": head.weights[order].astype(np.float64),
-    }
-    return model, new[landmark]
-
-
-def embedding(faces: np.ndarray, at: np.ndarray, dlib: list[list[int]]) -> dict:
+def embedding(dlib: list[list[int]]) -> dict:
     """DECA's dict: the 68 landmarks, the 51 of them within the face, and the outline for 79 turns of the head."""
+    head, flame = head_model.load("open"), flame_model.arrays()
+    faces, skin = flame["f"][: flame_model.FACES], flame["v_template"][: flame_model.SKIN]
+    points = head.landmarks(head.v_template[None])[0] + flame_model.ORIGIN
+    at = np.linalg.norm(skin - points[:, None], axis=2).argmin(1)  # the vertex of each of MediaPipe's landmarks
 
     def corners(groups):  # the landmark is its first MediaPipe point's vertex
         index = np.array([np.flatnonzero((faces == at[g[0]]).any(1))[0] for g in groups])
@@ -118,7 +83,7 @@ def mica_map() -> dict[str, torch.Tensor]:
     for i, (out, into) in enumerate(((300, 512), (300, 300), (300, 300), (300, 300))):
         state |= _linear(f"regressor.network.{i}", out, into)
     state |= _linear("regressor.output", 300, 300, scale=1e-2)
-    return state | {"generator.faces_tensor": torch.zeros(FACES, 3, dtype=torch.long)}
+    return state | {"generator.faces_tensor": torch.zeros(flame_model.FACES, 3, dtype=torch.long)}
 
 
 def _place(path: Path) -> Path:
@@ -126,24 +91,9 @@ def _place(path: Path) -> Path:
     return path
 
 
-def _order(used: np.ndarray, fixed: dict[int, int]) -> np.ndarray:
-    """(VERTICES,) old vertex of each new one: `fixed` says where some go, the first is repeated to fill the rest."""
-    order = np.full(VERTICES, -1)
-    for vertex, place in fixed.items():
-        order[place] = vertex
-    rest = [vertex for vertex in used if vertex not in fixed]
-    free = np.flatnonzero(order < 0)
-    order[free] = rest + [rest[0]] * (len(free) - len(rest))
-    return order
-
-
-def _regressor(vertices: np.ndarray, joints: np.ndarray) -> np.ndarray:
-    """(5,VERTICES) affine weights of the eight nearest vertices that give these joints as nearly as they can."""
-    out = np.zeros((5, VERTICES))
-    for j, joint in enumerate(joints):
-        near = np.linalg.norm(vertices - joint, axis=1).argsort()[:8]
-        out[j, near] = 1 / 8
-    return out
+def _small(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Half the bytes on disk; readers make float32 of them."""
+    return {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
 
 
 def _conv(name: str, out: int, into: int, side: int) -> dict[str, torch.Tensor]:

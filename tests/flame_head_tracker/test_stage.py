@@ -8,39 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from stages import cameras, formats, images, layout, patches
+from stages import assets, cameras, formats, images, layout, patches
 from stages.command import command
 from stages.convert import STAGE as CONVERT
 from stages.convert.__main__ import run as convert
 from stages.errors import Exit
-from stages.flame_head_tracker import HEAD, READS, STAGE, FlameHeadTrackerConfig
+from stages.flame_head_tracker import READS, STAGE, FlameHeadTrackerConfig
 from stages.flame_head_tracker.__main__ import run
-from stages.head_model.flame import ASSETS, MODELS
 from stages.layout import Subject
+from tests.flame_head_tracker.conftest import BATCH, BLANK, FRAMES
 from tests.synthetic import finish
 
-FRAMES, BLANK, BATCH = 8, (2, 6, 7), 3  # the last batch has no face at all
 OPTIONS = (f"--batch-size={BATCH}", "--iterations=4", "--rigid-iterations=120", "--device=cpu")
-
-
-@pytest.fixture(scope="module")
-def subject(tmp_path_factory, wojtek) -> Subject:
-    """Eight frames of wojtek.mp4, four of them grey."""
-    import av
-
-    subject = Subject(tmp_path_factory.mktemp("data"), "wojtek")
-    frames = subject.directory("frames")
-    frames.mkdir(parents=True)
-    with av.open(str(wojtek)) as video:
-        for i, frame in zip(range(FRAMES), video.decode(video=0), strict=False):
-            rgb = frame.to_ndarray(format="rgb24")
-            assert rgb.shape == (512, 512, 3)
-            images.write_jpeg(layout.frame_image(frames, i + 1), np.full_like(rgb, 128) if i in BLANK else rgb)
-    crop = {"fps": 25.0, "source_frames": list(range(FRAMES)), "times": [i / 25 for i in range(FRAMES)]}
-    (frames / "crop.json").write_text(json.dumps(crop))
-    finish(frames)
-    return subject
 
 
 @pytest.fixture
@@ -49,6 +30,7 @@ def environment(monkeypatch, patched, weights, tmp_path_factory):
     monkeypatch.setenv("AVATARMAKE_ASSETS", str(weights))
     monkeypatch.setenv("AVATARMAKE_UPSTREAM", str(patched))
     monkeypatch.setenv("AVATARMAKE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    torch.set_num_threads(1)  # two that wait for each other take ten times as long on a busy machine
     monkeypatch.setattr(socket.socket, "connect", lambda *given: pytest.fail("something wants the network"))
 
 
@@ -121,8 +103,6 @@ def test_the_detections_are_of_our_pixels(tracking, subject, shared_data):
 
 def test_our_projection_agrees_with_upstream_s_own(tracking, patched, monkeypatch):
     """Its pose as an axis and an angle, its clip space and screen, against our extrinsics of what lies on disk."""
-    import torch
-
     monkeypatch.syspath_prepend(str(patched))
     from utils import graphics_utils as theirs
 
@@ -192,8 +172,6 @@ def test_not_enough_memory(tracking, one_tracker, again, monkeypatch, capsys, wo
 
 @pytest.mark.parametrize("name", READS)
 def test_a_missing_asset_is_one_line(again, environment, weights, tmp_path, monkeypatch, capsys, name):
-    from stages import assets
-
     folder = tmp_path / "assets"
     shutil.copytree(weights, folder, symlinks=True, copy_function=lambda a, b: Path(b).symlink_to(a))
     (folder / assets.manifest()[name].file).unlink()
@@ -207,8 +185,6 @@ def test_a_missing_asset_is_one_line(again, environment, weights, tmp_path, monk
 
 @pytest.mark.parametrize("name", ["face_landmarker", "flame_landmark_embedding", "deca", "mica"])
 def test_a_torn_asset_is_one_line(again, environment, weights, tmp_path, monkeypatch, capsys, name):
-    from stages import assets
-
     folder = tmp_path / "assets"
     shutil.copytree(weights, folder, symlinks=True, copy_function=lambda a, b: Path(b).symlink_to(a))
     place = folder / assets.manifest()[name].file
@@ -236,8 +212,8 @@ def test_no_checkout_is_one_line(monkeypatch, tmp_path):
 
 
 def test_the_key_has_all_that_it_reads():
-    assert set(STAGE.assets(FlameHeadTrackerConfig())) >= set(READS) | set(ASSETS) - {MODELS[1]}
-    assert set(HEAD) == set(ASSETS) - set(MODELS)
+    names = STAGE.assets(FlameHeadTrackerConfig())
+    assert set(names) == set(READS) | set(assets.HEAD_MODEL) and len(names) == len(set(names))
 
 
 @pytest.mark.parametrize(

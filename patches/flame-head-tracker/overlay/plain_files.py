@@ -86,7 +86,7 @@ def filled(path, make, state) -> torch.nn.Module:
     if lost or other:
         first = f"has no {lost[0]}" if lost else f"has another shape for {other[0]}"
         raise wrong(path, f"{first}: it is another network's")
-    model.load_state_dict({name: state[name] for name in there}, assign=True)
+    model.load_state_dict({name: state[name].to(value.dtype) for name, value in there.items()}, assign=True)
     return model.eval()
 
 
