@@ -19,7 +19,7 @@ from stages.engine import container, context, docker, host
 from stages.errors import Exit
 
 pytestmark = pytest.mark.skipif(docker.trouble() is not None, reason=f"no Docker: {docker.trouble()}")
-TORCH_STAGES = ("train",)
+TORCH_STAGES = ("train", "flame_head_tracker")
 
 
 @pytest.fixture(scope="module")
