@@ -11,10 +11,15 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
 from stages.errors import Exit, StageError
+
+# MediaPipe imports Matplotlib for drawings that nobody makes here: two of the three seconds that it takes to start.
+for _name in ("matplotlib", "matplotlib.pyplot"):
+    sys.modules.setdefault(_name, ModuleType(_name))
 
 N_LANDMARKS = 478  # 468 of the face mesh, then 5 of the iris on the subject's right, 5 on the left
 N_BLENDSHAPES = 52  # MediaPipe's scores, 0..1: number 0 says nothing, 9 and 10 are eyeBlinkLeft and eyeBlinkRight

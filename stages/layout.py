@@ -82,17 +82,17 @@ def tracking_file(root: Path, index: int) -> Path:
 
 def checkpoint_file(root: Path, index: int) -> Path:
     """dataset/checkpoint: 0-based and zero-padded; it pairs with image `index + 1` (FlashAvatar's off-by-one)."""
-    return root / "checkpoint" / f"{index:05d}.frame"
+    return root / f"checkpoint/{index:05d}.frame"
 
 
 def dataset_image(root: Path, number: int) -> Path:
-    return frame_image(root / "imgs", number)
+    return root / f"imgs/{number:05d}.jpg"
 
 
 def alpha_mask(root: Path, number: int) -> Path:
-    return root / "alpha" / f"{number:05d}.jpg"
+    return root / f"alpha/{number:05d}.jpg"
 
 
 def parsing_mask(root: Path, number: int, part: str) -> Path:
     """`part` is `neckhead` or `mouth`."""
-    return root / "parsing" / f"{number:05d}_{part}.png"
+    return root / f"parsing/{number:05d}_{part}.png"

@@ -5,7 +5,6 @@ import time
 import numpy as np
 import pytest
 
-pytest.importorskip("mediapipe")
 data = pytest.importorskip("skimage.data")
 
 from stages.detection import N_LANDMARKS, FaceDetector, FaceLandmarker, FaceMesh, SelfieSegmenter  # noqa: E402

@@ -13,7 +13,7 @@ from stages.engine import STAGES, registry
 from stages.patches import package
 
 # What mediapipe asks for and its bundled solutions, the part used here, never import. opencv-contrib brings Qt and X11.
-NOT_NEEDED = ("jax", "jaxlib", "opencv-contrib-python", "sounddevice", "sentencepiece")
+NOT_NEEDED = ("jax", "jaxlib", "matplotlib", "opencv-contrib-python", "sounddevice", "sentencepiece")
 PLATFORM = ("--python-version=3.11", "--python-platform=x86_64-manylinux_2_28")
 
 

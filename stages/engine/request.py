@@ -82,7 +82,6 @@ class Request:
             "AVATARMAKE_CACHE": str(data / ".cache"),
             "AVATARMAKE_UPSTREAM": str(upstream) if self.stage.upstream else "",
             "NUMBA_CACHE_DIR": str(cache / "numba"),
-            "MPLCONFIGDIR": str(cache / "matplotlib"),
             "AVATARMAKE_ASSETS": str(assets),
             "PYTHONUNBUFFERED": "1",
         }

@@ -1,6 +1,6 @@
 """Makes `face_template.csv` and `face_triangles.csv`, from which the open head's face is built.
 
-    python -m stages.head_model.face_template        (needs mediapipe, opencv, scikit-image, scipy)
+    python -m stages.head_model.face_template        (needs mediapipe, opencv, scikit-image, scipy, matplotlib)
 
 The face mesh detector looks at scikit-image's astronaut (a NASA portrait in the public domain), at its mirror image and
 at turned and scaled copies. The average of what it finds, made symmetric and with the smile taken back, is a face of

@@ -95,7 +95,7 @@ def worker_pool(asked: int, plan: work.Plan) -> Iterator[ProcessPoolExecutor]:
     os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")  # read when a worker imports numpy
     count = min(asked or len(os.sched_getaffinity(0)), len(plan.chunks))
     context = get_context("forkserver")  # imports once, and its children share the pages
-    context.set_forkserver_preload(["stages.track.work", "mediapipe"])
+    context.set_forkserver_preload(["stages.track.work", "stages.detection", "mediapipe"])
     with ProcessPoolExecutor(count, context, work.begin, (plan, os.getpid())) as pool:
         try:
             yield pool

@@ -90,7 +90,6 @@ def test_the_script_acts():
 
 
 def test_the_detector_sees_the_face_where_the_truth_has_it_and_the_blinks(who):
-    pytest.importorskip("mediapipe")
     from stages.detection import FaceMesh
 
     size, act = 512, script.perform(300, 25, 512, 0)

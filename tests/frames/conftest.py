@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("mediapipe")
 av = pytest.importorskip("av")
 data = pytest.importorskip("skimage.data")
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("mediapipe")
 cv2 = pytest.importorskip("cv2")
 data = pytest.importorskip("skimage.data")
 

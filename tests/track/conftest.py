@@ -10,8 +10,6 @@ from stages.command import command
 from stages.layout import Subject, frame_image
 from tests.synthetic import finish
 
-pytest.importorskip("mediapipe")
-
 
 @pytest.fixture(scope="session", autouse=True)
 def assets(tmp_path_factory):
