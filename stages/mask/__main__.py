@@ -23,7 +23,7 @@ from stages.mask.source import PARTS, Plan
 from stages.mask.work import Done, Finding, mask_file, take_over, worker_processes
 from stages.publication import RECEIPT, SUMS, receipt, whole
 
-CHUNK = 64  # images a process takes at a time; it looks at two more, their neighbours
+CHUNK = 128  # images a process takes at a time; it looks at two more, their neighbours
 REPLACED = "replaced"  # below masks/: files that an audit put aside
 TO_ONNX = (
     "Type: make assets GET=bisenet. Or export it: torch.onnx.export in a checkout of zllrunning/face-parsing.PyTorch, "

@@ -47,18 +47,21 @@ class Guide:
         return a
 
 
-def steadied(masks: list[np.ndarray], greys: list[np.ndarray], which: int) -> np.ndarray:
-    """Mask `which` (256,256) uint8, averaged with its neighbours where the image stands still -> float32 in 0..1.
+def stillness(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Greys (256,256) uint8 of two images -> float32 in 0..1: 1 where nothing has moved."""
+    return cv2.LUT(cv2.blur(cv2.absdiff(a, b), (5, 5)), STILLNESS)
 
-    Depends on the neighbours alone, not on where a chunk of work begins.
+
+def steadied(mask: np.ndarray, neighbours: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Mask (256,256) uint8, averaged with its neighbours where the image stands still -> float32 in 0..1.
+
+    `neighbours` are masks and their `stillness`. Depends on them alone, not on where a chunk of work begins.
     """
-    total = masks[which].astype(np.float32) * 2
+    total = mask.astype(np.float32) * 2
     weight = np.full(total.shape, 2, np.float32)
-    for i in range(len(masks)):
-        if i != which:
-            w = cv2.LUT(cv2.blur(cv2.absdiff(greys[i], greys[which]), (5, 5)), STILLNESS)
-            total += w * masks[i]
-            weight += w
+    for other, still in neighbours:
+        total += still * other
+        weight += still
     return total / (weight * 255)
 
 

@@ -13,7 +13,7 @@ from stages.detection import SelfieSegmenter
 from stages.images import read_labels, read_rgb, resize_labels
 from stages.layout import IMAGE_SIZE, checkpoint_file, dataset_image
 from stages.mask.geometry import HeadProjector, HeadView
-from stages.mask.matting import Guide, alpha_from, made_solid, steadied
+from stages.mask.matting import Guide, alpha_from, made_solid, steadied, stillness
 from stages.mask.networks import BATCH, FaceParser, InOrder, VideoMatting
 from stages.mask.parsing import Colours, mouth_mask, neckhead_mask, solid_mask
 
@@ -45,6 +45,7 @@ class MaskSource:
         self._images: dict[int, np.ndarray] = {}
         self._labels: dict[int, np.ndarray] = {}
         self._silhouettes: dict[int, tuple[Guide, np.ndarray]] = {}
+        self._stillness: dict[int, np.ndarray] = {}
         self._segmenter: SelfieSegmenter | None = None
 
     def close(self) -> None:
@@ -106,10 +107,17 @@ class MaskSource:
     def _alpha(self, number: int, solid: np.ndarray) -> tuple[np.ndarray, Guide]:
         if self.plan.matting:
             return made_solid(self._matting.alpha(number), solid), Guide(self._image(number))
-        around = [n for n in (number - 1, number, number + 1) if 1 <= n <= self.plan.count]
-        guides, masks = zip(*(self._silhouette(n) for n in around), strict=True)
-        guide = guides[around.index(number)]
-        return alpha_from(steadied(list(masks), [g.grey for g in guides], around.index(number)), guide, solid), guide
+        guide, mask = self._silhouette(number)
+        around = [n for n in (number - 1, number + 1) if 1 <= n <= self.plan.count]
+        steady = steadied(mask, [(self._silhouette(n)[1], self._still(min(n, number))) for n in around])
+        return alpha_from(steady, guide, solid), guide
+
+    def _still(self, number: int) -> np.ndarray:
+        """What stands still from image `number` to the next; both ask for it."""
+        if number not in self._stillness:
+            a, b = self._silhouette(number)[0], self._silhouette(number + 1)[0]
+            _keep(self._stillness, {number: stillness(a.grey, b.grey)})
+        return self._stillness[number]
 
     def _silhouette(self, number: int) -> tuple[Guide, np.ndarray]:
         """An image as a guide, and the network's mask of it."""

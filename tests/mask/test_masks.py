@@ -9,7 +9,7 @@ from stages.images import LABEL, read_labels, read_rgb, resize, resize_labels, w
 from stages.mask import HAT_LABEL, HEAD_LABELS, MaskConfig
 from stages.mask.audit import inspect
 from stages.mask.geometry import HeadProjector
-from stages.mask.matting import Guide, alpha_from, steadied
+from stages.mask.matting import Guide, alpha_from, steadied, stillness
 from stages.mask.parsing import Colours, below_the_line, mouth_mask, neckhead_mask, solid_mask
 from tests.mask.conftest import pose
 
@@ -62,7 +62,7 @@ def test_neighbours_count_only_where_nothing_moves():
     moved = grey.copy()
     moved[:128] = 200
     middle, other = np.zeros((256, 256), np.uint8), np.full((256, 256), 255, np.uint8)
-    mean = steadied([other, middle, other], [moved, grey, moved], 1)
+    mean = steadied(middle, [(other, stillness(moved, grey))] * 2)
     assert mean[20, 128] < 0.01 and mean[220, 128] == pytest.approx(0.5, abs=0.01)
 
 
