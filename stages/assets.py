@@ -63,6 +63,11 @@ def find(name: str) -> Path | None:
     return path if path.exists() else None
 
 
+def need_one(names: tuple[str, ...]) -> Path:
+    """The first of several that is there. Raises StageError about the first where none is."""
+    return next((path for name in names if (path := find(name))), None) or need(names[0])
+
+
 def need(name: str) -> Path:
     """The file of an asset. Raises StageError: what to fetch, from where, under which licence, where to put it."""
     if path := find(name):

@@ -30,6 +30,8 @@ class Stage:
     upstream: str = ""  # a patch set (patches/<upstream>/): the stage runs the user's checkout of it, patched
     # config -> names of the assets (assets.toml) that it reads where they are there; their content is part of the key
     assets: Callable[[Any], tuple[str, ...]] = lambda config: ()
+    # config -> assets without which it cannot run, one of each tuple: looked for before an image is built or work begun
+    needs: Callable[[Any], tuple[tuple[str, ...], ...]] = lambda config: ()
 
 
 def option(default: Any, help: str, *, key: bool = True, input: bool = False, again: bool = False) -> Any:

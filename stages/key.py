@@ -81,6 +81,9 @@ def is_done(stage: Stage, subject: Subject, parts: dict[str, str]) -> tuple[bool
     done = receipt(subject.directory(stage.writes))
     if done is None:
         return False, f"{stage.name} {subject.name}: to do"
+    before = done.get("stage", stage.name)
+    if before != stage.name:
+        return False, f"{stage.name} {subject.name}: to do, what is there is {before}'s"
     changed = changes(parts, done)
     if changed:
         return False, f"{stage.name} {subject.name}: to do again, changed: {'; '.join(changed)}"

@@ -4,7 +4,7 @@ import importlib
 import os
 from pathlib import Path
 
-from stages import layout
+from stages import assets, layout
 from stages.contract import ROOT, Stage
 from stages.errors import Exit, StageError
 from stages.publication import receipt
@@ -48,7 +48,7 @@ def run(name: str, argv: list[str]) -> int:
     """Run a stage unless it is done: `ID [--data D] [options]`. Returns its exit code (local: becomes the stage)."""
     from stages.engine import docker, local, request
 
-    stage = load(_tracker(argv) if name == "track" else name)
+    stage = load(tracker(argv) if name == "track" else name)
     asked = request.parse(stage, argv)
     if asked is None:
         return Exit.OK
@@ -60,6 +60,8 @@ def run(name: str, argv: list[str]) -> int:
     if done and not asked.again:
         print(line, flush=True)
         return Exit.OK
+    for names in stage.needs(asked.config):
+        assets.need_one(names)
     engine, why = choose(stage.name)
     kept = "".join(f", as before {word}" for word in asked.remembered.values())
     print(f"{stage.name} {asked.subject.name}: engine {engine} ({why}){kept}", flush=True)
@@ -67,7 +69,7 @@ def run(name: str, argv: list[str]) -> int:
     return docker.run(asked, environment) if engine == "docker" else local.run(asked, environment)
 
 
-def _tracker(argv: list[str]) -> str:
+def tracker(argv: list[str]) -> str:
     """The stage that TRACKER= names; without it, the one that made the tracking that is there, else our own."""
     asked = os.environ.get("TRACKER")
     if asked and asked not in layout.TRACKERS:

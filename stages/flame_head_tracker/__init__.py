@@ -39,4 +39,5 @@ STAGE = Stage(
     gpu="optional",
     upstream="flame-head-tracker",
     assets=lambda config: tuple(dict.fromkeys(READS + assets.HEAD_MODEL)),  # tracker.json has the head model's digest
+    needs=lambda config: tuple((name,) for name in READS),
 )

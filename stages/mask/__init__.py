@@ -62,4 +62,8 @@ STAGE = Stage(
     writes="masks",
     config=MaskConfig,
     assets=lambda config: config.assets,
+    needs=lambda config: (
+        *([("bisenet",)] if config.parser == "bisenet" else []),
+        *([("robust_video_matting",)] if config.matting == "robust" else []),
+    ),
 )

@@ -54,4 +54,8 @@ STAGE = Stage(
         *(() if config.detector == "mesh" else ("face_landmarker",)),
         *(assets.HEAD_MODEL if config.head_model == "flame" else ()),
     ),
+    needs=lambda config: (
+        *([("face_landmarker",)] if config.detector == "landmarker" or config.eyelids == "scores" else []),
+        *([assets.FLAME] if config.head_model == "flame" else []),
+    ),
 )

@@ -23,7 +23,7 @@ from stages.head_model.flame.model import read_model
 
 def load() -> HeadModel:
     """The model of the assets folder. Raises StageError: missing asset, or bad input naming file and array."""
-    model = next((path for name in assets.FLAME if (path := assets.find(name))), None) or assets.need(assets.FLAME[0])
+    model = assets.need_one(assets.FLAME)
     files = {what: [assets.find(name) for name in names] for what, names in assets.ABOUT_FLAME.items()}
     complete = {what: tuple(paths) for what, paths in files.items() if all(paths)}
     stamps = tuple((p, p.stat().st_mtime_ns, p.stat().st_size) for p in (model, *sum(complete.values(), ())))

@@ -1,0 +1,59 @@
+"""TRACKER=: which of the stages that write tracking/ runs, and what is said before anything is built."""
+
+import json
+
+import pytest
+
+from stages import engine
+from stages.engine import request
+from stages.errors import Exit, StageError
+from stages.layout import Subject
+from stages.publication import RECEIPT
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """A subject whose frames/ are there, and nothing that a user would have to bring."""
+    frames = Subject(tmp_path, "roman").directory("frames")
+    frames.mkdir(parents=True)
+    (frames / RECEIPT).write_text(json.dumps({"stage": "frames", "outputs": {"digest": "0"}, "parts": {}}))
+    monkeypatch.setenv("AVATARMAKE_ASSETS", str(tmp_path / "assets"))
+    monkeypatch.delenv("TRACKER", raising=False)
+    return tmp_path
+
+
+def tracked_by(data, stage: str) -> None:
+    tracking = Subject(data, "roman").directory("tracking")
+    tracking.mkdir()
+    (tracking / RECEIPT).write_text(json.dumps({"stage": stage, "outputs": {"digest": "1"}, "parts": {}}))
+
+
+@pytest.mark.parametrize("stage", ["track", "flame_head_tracker"])
+def test_the_tracker_that_made_what_is_there_goes_on(data, stage, monkeypatch):
+    argv = ["roman", f"--data={data}"]
+    assert engine.tracker(argv) == "track"
+    tracked_by(data, stage)
+    assert engine.tracker(argv) == stage
+    monkeypatch.setenv("TRACKER", "avatarmake")
+    assert engine.tracker(argv) == "track"
+
+
+def test_an_unknown_tracker_lists_the_known(data, monkeypatch):
+    monkeypatch.setenv("TRACKER", "nope")
+    with pytest.raises(StageError, match="TRACKER is avatarmake or flame-head-tracker") as e:
+        engine.tracker(["roman", f"--data={data}"])
+    assert e.value.exit == Exit.USAGE
+
+
+def test_a_missing_asset_is_said_before_an_engine_is_chosen(data, monkeypatch):
+    """Or a user would wait for an image of a gigabyte to be told so."""
+    monkeypatch.setattr(engine, "choose", lambda stage: pytest.fail("an engine was chosen"))
+    with pytest.raises(StageError, match=r"generic_model.pkl: .* Type: make assets GET=flame2020") as e:
+        engine.run("track", ["roman", f"--data={data}", "--head-model=flame"])
+    assert e.value.exit == Exit.MISSING_ASSET
+
+
+def test_another_tracker_s_work_is_named_in_a_word(data):
+    tracked_by(data, "flame_head_tracker")
+    asked = request.parse(engine.load("track"), ["roman", f"--data={data}"])
+    assert asked.state() == (False, "track roman: to do, what is there is flame_head_tracker's")
