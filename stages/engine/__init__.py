@@ -4,7 +4,8 @@ import importlib
 import os
 from pathlib import Path
 
-from stages import assets, layout
+from stages import layout
+from stages.assets import need_one
 from stages.contract import ROOT, Stage
 from stages.errors import Exit, StageError
 from stages.publication import receipt
@@ -61,7 +62,7 @@ def run(name: str, argv: list[str]) -> int:
         print(line, flush=True)
         return Exit.OK
     for names in stage.needs(asked.config):
-        assets.need_one(names)
+        need_one(names)
     engine, why = choose(stage.name)
     kept = "".join(f", as before {word}" for word in asked.remembered.values())
     print(f"{stage.name} {asked.subject.name}: engine {engine} ({why}){kept}", flush=True)

@@ -7,6 +7,8 @@ from stages.contract import Stage, option
 from stages.errors import Exit, StageError
 
 READS = ("face_landmarker", "flame2020", "flame_landmark_embedding", "deca", "mica")  # without these it does not run
+# tracker.json has the digest of our own FLAME, which these say more about
+ABOUT = tuple(name for names in assets.ABOUT_FLAME.values() for name in names)
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,6 @@ STAGE = Stage(
     config=FlameHeadTrackerConfig,
     gpu="optional",
     upstream="flame-head-tracker",
-    assets=lambda config: tuple(dict.fromkeys(READS + assets.HEAD_MODEL)),  # tracker.json has the head model's digest
+    assets=lambda config: READS + ABOUT,
     needs=lambda config: tuple((name,) for name in READS),
 )

@@ -2,9 +2,7 @@
 
 import os
 import pickle
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -52,24 +50,6 @@ content["J_regressor"] = scipy.sparse.csc_matrix(content["J_regressor"])
 pickle.dump(content, open(sys.argv[2], "wb"), 2)
 print(type(content["shapedirs"]).__name__, chumpy.__version__)
 """
-
-
-@pytest.fixture(scope="module")
-def chumpy_python(tmp_path_factory):
-    """A Python of its own with chumpy 0.70 (patched so that it can be imported), from the wheels that are here."""
-    wheels = ROOT / ".venv" / "wheels"
-    places = (Path(sys.executable).parent, ROOT / ".venv" / "host" / "bin", os.environ["PATH"])
-    uv = shutil.which("uv", path=":".join(map(str, places)))
-    if uv is None or not any(wheels.glob("chumpy-0.70*.whl")):
-        pytest.skip(f"needs uv and a patched chumpy 0.70 in {wheels}, which the flame-head-tracker image's build makes")
-    venv = tmp_path_factory.mktemp("chumpy") / "venv"
-    environment = os.environ | {"UV_CACHE_DIR": str(venv.parent / "uv")}
-    install = [uv, "pip", "install", "-q", "-p", venv, "--no-index", "--find-links", wheels]
-    for command in ([uv, "venv", "-q", "-p", sys.executable, venv], [*install, "chumpy", "numpy<2", "scipy", "six"]):
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
-        if done.returncode:
-            pytest.skip(f"no environment with chumpy can be made here: {done.stderr.strip()[-300:]}")
-    return venv / "bin" / "python"
 
 
 def test_what_chumpy_itself_wrote(chumpy_python, tmp_path):
