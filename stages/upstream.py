@@ -13,5 +13,5 @@ def folder(name: str) -> Path:
     place = os.environ.get("AVATARMAKE_UPSTREAM", "")
     if not place or not (Path(place) / STAMP).exists():
         what = f"the patched copy of {name} is not there"
-        raise StageError(what, place or None, "Type: make patches", Exit.MISSING_ASSET)
+        raise StageError(what, place, "Type: make patches", Exit.MISSING_ASSET)
     return Path(place)

@@ -9,7 +9,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from stages.engine import STAGES, docker, host, load, local, request
+from stages import layout
+from stages.engine import STAGES, docker, host, load, local, request, tracker
 from stages.errors import StageError
 from stages.layout import Subject
 from stages.publication import receipt
@@ -22,8 +23,9 @@ def show(subject: str, data: Path) -> None:
     table = Table(title=f"{who.root}", title_justify="left", box=None, pad_edge=False, header_style="bold")
     for name in ("stage", "state", "key", "made by", "age", "size"):
         table.add_column(name, overflow="fold" if name == "state" else "ellipsis")
+    other_trackers = set(layout.TRACKERS.values()) - {tracker([subject, f"--data={data}"])}
     for stage in STAGES:
-        if stage == "demo" and not (who.directory("source").exists() or subject == "demo"):
+        if stage in other_trackers or stage == "demo" and not (who.directory("source").exists() or subject == "demo"):
             continue
         table.add_row(stage, *_row(stage, who, data, running))
     print_table(table)

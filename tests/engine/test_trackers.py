@@ -11,12 +11,17 @@ from stages.layout import Subject
 from stages.publication import RECEIPT
 
 
+def write_receipt(directory, stage: str) -> None:
+    stamp = {"stage": stage, "key": "0" * 64, "parts": {}, "environment": {"engine": "none"}, "finished": "2026-01-01T00:00:00Z"}
+    (directory / RECEIPT).write_text(json.dumps(stamp | {"outputs": {"digest": "0", "bytes": 1, "files": 1}}))
+
+
 @pytest.fixture
 def data(tmp_path, monkeypatch):
     """A subject whose frames/ are there, and nothing that a user would have to bring."""
     frames = Subject(tmp_path, "roman").directory("frames")
     frames.mkdir(parents=True)
-    (frames / RECEIPT).write_text(json.dumps({"stage": "frames", "outputs": {"digest": "0"}, "parts": {}}))
+    write_receipt(frames, "frames")
     monkeypatch.setenv("AVATARMAKE_ASSETS", str(tmp_path / "assets"))
     monkeypatch.delenv("TRACKER", raising=False)
     return tmp_path
@@ -25,7 +30,7 @@ def data(tmp_path, monkeypatch):
 def tracked_by(data, stage: str) -> None:
     tracking = Subject(data, "roman").directory("tracking")
     tracking.mkdir()
-    (tracking / RECEIPT).write_text(json.dumps({"stage": stage, "outputs": {"digest": "1"}, "parts": {}}))
+    write_receipt(tracking, stage)
 
 
 @pytest.mark.parametrize("stage", ["track", "flame_head_tracker"])
@@ -57,3 +62,12 @@ def test_another_tracker_s_work_is_named_in_a_word(data):
     tracked_by(data, "flame_head_tracker")
     asked = request.parse(engine.load("track"), ["roman", f"--data={data}"])
     assert asked.state() == (False, "track roman: to do, what is there is flame_head_tracker's")
+
+
+def test_status_has_one_line_for_tracking(data, capsys):
+    from stages.engine import status
+
+    status.show("roman", data)
+    shown = capsys.readouterr().out
+    assert "\ntrack " in shown
+    assert "flame_head_tracker" not in shown
