@@ -12,7 +12,13 @@ from stages.publication import RECEIPT
 
 
 def write_receipt(directory, stage: str) -> None:
-    stamp = {"stage": stage, "key": "0" * 64, "parts": {}, "environment": {"engine": "none"}, "finished": "2026-01-01T00:00:00Z"}
+    stamp = {
+        "stage": stage,
+        "key": "0" * 64,
+        "parts": {},
+        "environment": {"engine": "none"},
+        "finished": "2026-01-01T00:00:00Z",
+    }
     (directory / RECEIPT).write_text(json.dumps(stamp | {"outputs": {"digest": "0", "bytes": 1, "files": 1}}))
 
 
