@@ -20,42 +20,39 @@ from utils.matting_utils import load_matting_model
 class Tracker:
     def __init__(self, tracker_cfg):
         flame_cfg = {
-            'flame_model_path': tracker_cfg['flame_model_path'],
-            'tex_space_path': tracker_cfg['tex_space_path'],
+            'flame_model_path': tracker_cfg.get('flame_model_path'),
+            'tex_space_path': tracker_cfg['textures'],
             'tex_type': 'BFM',
             'cropped_size': 256,
         }
-        self.device = tracker_cfg['device']
-        self.flame_cfg = fitting_util.dict2obj(flame_cfg)
+        self.device = tracker_cfg.get('device')
+        self.flame_cfg = fitting_util.dict2obj({**flame_cfg})
         self.set_landmark_detector('hybrid')
         if 'ears' in tracker_cfg:
             self.ears = torch.load(tracker_cfg['ears']).eval()
         self.fa = face_alignment.FaceAlignment('anything', flip=True)
         self.face_parser = FaceParsing(model_path=tracker_cfg['parser'])
-        if 'use_matting' in tracker_cfg:
-            self.use_matting = tracker_cfg['use_matting']
-            self.video_matting_model = load_matting_model(device=self.device)
-        else:
-            self.use_matting = False
+        self.use_matting = bool('use_matting' in tracker_cfg)
+        self.matting = self.use_matting and load_matting_model(device=self.device)
         self.flame = FLAME(self.flame_cfg)
         self.flametex = FLAMETex(self.flame_cfg)
         self.flame_texture_render = Renderer(256, obj_filename=tracker_cfg['mesh'])
         _, self.faces, self.uv_coords, _ = o3d_utils.read(tracker_cfg['mesh'], uv=True)
         self.uv_coords = np.array(self.uv_coords)
         self.mesh_faces = torch.from_numpy(self.faces)
-        self.deca = create_deca_model(self.device)
-        self.mica = create_mica_model(self.device)
+        self.one = create_deca_model(self.device)
+        self.other = create_mica_model(self.device)
 
     def set_landmark_detector(self, landmark_detector='hybrid'):
         assert landmark_detector in ['mediapipe', 'FAN', 'hybrid']
-        self.landmark_detector = landmark_detector
+        self.landmark_detector = str(landmark_detector)
 
     def fan_face_landmarks(self, img):
         return self.fa.get_landmarks(img)
 
     @torch.no_grad()
     def run_reconstruction_models(self, img, lmks_68):
-        return self.deca(img), self.mica(img, lmks_68)
+        return self.one(img), self.other(img, lmks_68)
 
     @torch.no_grad()
     def prepare_intermediate_data_from_image(self, img, realign=True):
@@ -70,16 +67,16 @@ class Tracker:
         else:
             # landmarks
             ret_dict = self.run_fitting(in_dict=in_dict, smooth=True)
-        ret_dict['img'] = in_dict['img']
-        ret_dict['img_aligned'] = in_dict['img_aligned']
-        ret_dict['parsing'] = in_dict['parsing']
-        ret_dict['parsing_aligned'] = in_dict['parsing_aligned']
+        ret_dict['img'] = in_dict.get('img')
+        ret_dict['img_aligned'] = in_dict.get('img_aligned')
+        ret_dict['parsing'] = in_dict.get('parsing')
+        ret_dict['parsing_aligned'] = in_dict.get('parsing_aligned')
         return ret_dict
 
     def run_rigid(self):
         steps = []
         total_iterations = 1500
-        for iter in range(total_iterations):
+        for iter in range(0, total_iterations):
             if iter == 1000:
                 steps.append(('slower', iter))
             if iter > 600:
@@ -123,7 +120,7 @@ def load_matting_model(device='cuda'):
 def matting_video_frames(video_matting_model, frames):
     """All of them."""
     frames_with_matting = []
-    for i in tqdm(range(len(frames))):
+    for i in tqdm(range(len(frames)), 'matting'):
         img = frames[i]
         frames_with_matting.append(video_matting_model(img))
     return frames_with_matting
@@ -206,11 +203,11 @@ class Arcface:
             self.state = torch.load(path)
 
     def one(self, x):
-        with torch.cuda.amp.autocast(self.fp16):
+        with torch.cuda.amp.autocast(bool(self.fp16)):
             return x + 1
 
     def other(self, x):
-        with torch.cuda.amp.autocast(self.fp16):
+        with torch.cuda.amp.autocast(bool(self.fp16)):
             return x - 1
 """
 
@@ -221,11 +218,11 @@ import numpy as np
 
 class FLAME:
     def __init__(self, config):
-        with open(config.flame_model_path, 'rb') as f:
-            self.model = pickle.load(f, encoding='latin1')
-        lmk_embeddings = np.load(config.flame_lmk_embedding_path, allow_pickle=True, encoding='latin1')
-        lmk_embeddings = lmk_embeddings[()]
-        self.embedding = lmk_embeddings
+        with open(config.flame_model_path, mode='rb') as file:
+            self.model = pickle.load(file, encoding='latin1')
+        path = config.flame_lmk_embedding_path
+        lmk_embeddings = np.load(path, allow_pickle=True, encoding='latin1')
+        self.embedding = lmk_embeddings[()]
 
 
 class FLAMETex:
