@@ -31,6 +31,7 @@ from stages.track import identity, points, work  # noqa: E402
 from stages.track import parameters as P  # noqa: E402
 from stages.track.projection import Projection  # noqa: E402
 from stages.track.solver import FrameSolver  # noqa: E402
+from stages.workers import how_many, worker_pool  # noqa: E402
 
 FOCAL = 1450.0
 
@@ -82,8 +83,9 @@ def measure_memory(frames: int) -> None:
             np.save(plan.detected(chunk), landmarks(*plan.chunks.span(chunk), projection))
         started = time.perf_counter()
         with PeakMemory() as memory:
-            with stage.worker_pool(0, plan) as pool:
-                for _ in pool.map(work.solve, range(len(plan.chunks))):
+            chunks = range(len(plan.chunks))
+            with worker_pool(how_many(0, len(chunks)), stage.MODULES, work.begin, plan) as pool:
+                for _ in pool.map(work.solve, chunks):
                     pass
             stage.summary(plan)
         took = time.perf_counter() - started

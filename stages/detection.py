@@ -93,8 +93,7 @@ class FaceLandmarker(_Graph):
     """478 landmarks of one face and the 52 scores of its expression, from the user's face_landmarker.task.
 
     Looks at every image by itself, so that a result depends on that image alone. Its following mode filters what it
-    follows: measured on the demo and on a real video, jitter is 0.5 and 0.8 px instead of 1.1 and 1.3. But that comes
-    late (1.59 px of error instead of 1.36) and flattens blinks, and the tracker's solver smooths better.
+    follows: less jitter, but late, with flatter blinks; the tracker's solver smooths better.
     Of several faces (up to `faces`) it takes the one nearest to the image's centre for its size.
     """
 

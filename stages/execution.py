@@ -11,6 +11,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from stages.assets import need_one
 from stages.contract import Job, Stage
 from stages.errors import Exit, StageError
 from stages.key import is_done, key_of, key_parts
@@ -30,6 +31,8 @@ def execute(
     again = any(f.metadata.get("again") and getattr(config, f.name) for f in fields(config))
     if done and not force and not again:
         return
+    for names in stage.needs(config):
+        need_one(names)
     shard = getattr(config, "shard", None)
     with _lock(subject, stage, shared=shard is not None):
         out = subject.partial(stage.writes)

@@ -32,14 +32,7 @@ def key_parts(stage: Stage, subject: Subject, config: Any) -> dict[str, str]:
     config = stage.resolve(subject, config)
     parts = {}
     for directory in stage.reads:
-        done = receipt(subject.directory(directory))
-        if done is None:
-            raise StageError(
-                "is not there" if not subject.directory(directory).exists() else "is not a finished stage's directory",
-                subject.directory(directory),
-                f"Run: make {WRITER[directory]} ID={subject.name}",
-            )
-        parts[f"{directory}/"] = done["outputs"]["digest"]
+        parts[f"{directory}/"] = finished(subject, directory)["outputs"]["digest"]
     for f in fields(config):
         value = getattr(config, f.name)
         if f.metadata.get("input") and value is not None:
@@ -58,6 +51,16 @@ def key_parts(stage: Stage, subject: Subject, config: Any) -> dict[str, str]:
     # of the assets, what was used is a part already; another line in their list changes no result
     parts["code"] = digest_files([p for p in source_files(stage.name) if p != assets.MANIFEST], ROOT)
     return parts
+
+
+def finished(subject: Subject, directory: str) -> dict:
+    """The receipt of a directory that is to be read. Raises StageError: which stage makes it."""
+    place = subject.directory(directory)
+    done = receipt(place)
+    if done is None:
+        what = "is not a finished stage's directory" if place.exists() else "is not there"
+        raise StageError(what, place, f"Run: make {WRITER[directory]} ID={subject.name}")
+    return done
 
 
 def key_of(parts: dict[str, str]) -> str:

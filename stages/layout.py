@@ -86,7 +86,7 @@ def checkpoint_file(root: Path, index: int) -> Path:
 
 
 def dataset_image(root: Path, number: int) -> Path:
-    return root / f"imgs/{number:05d}.jpg"
+    return frame_image(root / "imgs", number)
 
 
 def alpha_mask(root: Path, number: int) -> Path:

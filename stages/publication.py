@@ -6,6 +6,7 @@ A stage works in `<directory>.partial/`, and a rename publishes that once it is 
 
 import contextlib
 import json
+import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,10 +68,14 @@ def publish(out: Path, final: Path, stamp: dict) -> None:
 
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Write a file whole or not at all: yields a temporary name beside `path`, renamed when the block ends well."""
-    temporary = path.with_name(f".{path.name}.new{path.suffix}")
+    """Write a file whole or not at all: yields a temporary name beside `path`, renamed when the block ends well.
+
+    The name is nobody else's: two shards, in containers of their own, may write the same file at once.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new{path.suffix}")
     try:
         yield temporary
         temporary.rename(path)
-    finally:
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        raise

@@ -9,6 +9,15 @@ import pytest
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def assets(tmp_path_factory):
+    """An empty folder of assets: what a developer has does not change what tests see."""
+    folder = tmp_path_factory.mktemp("assets")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AVATARMAKE_ASSETS", str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real data beside the checkout; it is not part of the project, so tests that need it skip where it is absent."""

@@ -1,10 +1,7 @@
 """convert: tracking/ and frames/ -> dataset/, written only if every frame reprojects where the tracker saw it."""
 
 import json
-import multiprocessing
-import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 
@@ -17,6 +14,7 @@ from stages.errors import StageError
 from stages.head_model import HeadModel
 from stages.jitter import jitter_px
 from stages.publication import whole
+from stages.workers import how_many, worker_pool
 
 CHUNK = 100  # frames: a few MB, and a progress line now and then
 # Without a tracker.json the files are flame-head-tracker's own, whose parameters mean FLAME
@@ -107,18 +105,12 @@ def _chunks(job: Job, plan: Plan) -> Iterator[Seen]:
     yield work(plan, 0, 1)
     starts = range(1, count, CHUNK)
     stops = [min(s + CHUNK, count) for s in starts]
-    workers = min(job.config.workers or len(os.sched_getaffinity(0)), len(starts))
+    workers = how_many(job.config.workers, len(starts))
     if workers < 2 or count < 4 * CHUNK:
         yield from (work(plan, a, b) for a, b in zip(starts, stops, strict=True))
         return
-    os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")  # each worker has a core, and waits for no other
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, begin, (plan,)) as pool:
-        try:
-            yield from pool.map(work_on, starts, stops)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    with worker_pool(workers, ("stages.convert.chunk",), begin, plan) as pool:
+        yield from pool.map(work_on, starts, stops)
 
 
 def _frames(chunks: Iterable[Seen]) -> Iterator[tuple]:

@@ -110,7 +110,7 @@ def _image(source: Path, target: Path) -> None:
             shutil.copyfile(source, temporary)
 
 
-# A worker process imports this module; it could not import __main__.
+# --- in worker processes -------------------------------------------------------------------------------------------
 _plan: Plan
 
 

@@ -8,6 +8,7 @@ from stages import layout
 from stages.assets import need_one
 from stages.contract import ROOT, Stage
 from stages.errors import Exit, StageError
+from stages.layout import Subject
 from stages.publication import receipt
 
 # in pipeline order, the other trackers beside ours
@@ -49,14 +50,10 @@ def run(name: str, argv: list[str]) -> int:
     """Run a stage unless it is done: `ID [--data D] [options]`. Returns its exit code (local: becomes the stage)."""
     from stages.engine import docker, local, request
 
-    stage = load(tracker(argv) if name == "track" else name)
+    stage = load(tracker(_subject(argv)) if name == "track" else name)
     asked = request.parse(stage, argv)
     if asked is None:
         return Exit.OK
-    if stage.upstream:
-        from stages import patches
-
-        os.environ["AVATARMAKE_UPSTREAM"] = str(patches.prepare(stage.upstream))
     done, line = asked.state()
     if done and not asked.again:
         print(line, flush=True)
@@ -70,7 +67,14 @@ def run(name: str, argv: list[str]) -> int:
     return docker.run(asked, environment) if engine == "docker" else local.run(asked, environment)
 
 
-def tracker(argv: list[str]) -> str:
+def _subject(argv: list[str]) -> Subject | None:
+    """Whom a command line is about, before it is known which stage's options it has; None when it was --help."""
+    names = [word for word in argv if not word.startswith("-")]
+    data = next((word.split("=", 1)[1] for word in argv if word.startswith("--data=")), "data")
+    return Subject(Path(data), names[0]) if names else None
+
+
+def tracker(subject: Subject | None) -> str:
     """The stage that TRACKER= names; without it, the one that made the tracking that is there, else our own."""
     asked = os.environ.get("TRACKER")
     if asked and asked not in layout.TRACKERS:
@@ -78,9 +82,7 @@ def tracker(argv: list[str]) -> str:
         raise StageError(f"there is no tracker '{asked}'", next=known, exit=Exit.USAGE)
     if asked:
         return layout.TRACKERS[asked]
-    words = [word for word in argv if not word.startswith("-")]
-    data = next((word.split("=", 1)[1] for word in argv if word.startswith("--data=")), "data")
-    done = receipt(layout.Subject(Path(data), words[0]).directory("tracking")) if words else None
+    done = receipt(subject.directory("tracking")) if subject else None
     return done["stage"] if done else "track"
 
 

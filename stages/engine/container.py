@@ -21,7 +21,8 @@ from stages.engine.request import Request
 def settings(request: Request, environment: dict, info: dict) -> dict:
     """docker-py's arguments for a stage's container."""
     mounts, config = _mounts(request)
-    variables = request.variables("docker", Path("/data"), Path("/assets"), Path("/upstream"))
+    variables = request.variables("docker", Path("/data"), Path("/assets"))
+    variables |= {"AVATARMAKE_UPSTREAM": "/upstream"} if request.stage.upstream else {}
     passed = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "TERM", "COLUMNS")
     variables |= {name: os.environ[name] for name in passed if name in os.environ}
     variables["AVATARMAKE_ENVIRONMENT"] = json.dumps(environment)

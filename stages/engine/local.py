@@ -70,8 +70,7 @@ def run(request: Request, environment: dict) -> None:
     lock = hashlib.sha256(lock_file(request.stage.name).read_bytes()).hexdigest()
     hidden = ("VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH", "FLAME_USERNAME", "FLAME_PASSWORD")  # no stage needs it
     env = {k: v for k, v in os.environ.items() if k not in hidden}
-    upstream = Path(os.environ.get("AVATARMAKE_UPSTREAM", ""))
-    env |= request.variables("local", request.subject.data.absolute(), assets.folder(), upstream)
+    env |= request.variables("local", request.subject.data.absolute(), assets.folder())
     env |= {"PYTHONPATH": str(ROOT), "PYTHONNOUSERSITE": "1"}
     env["AVATARMAKE_ENVIRONMENT"] = json.dumps({"engine": "local", "lock": lock, **environment})
     words = [str(interpreter), "-m", f"stages.{request.stage.name}", *request.words(request.subject.data)]

@@ -4,10 +4,10 @@ import fcntl
 import os
 import tomllib
 from dataclasses import dataclass
-from pathlib import Path
 
 from stages.contract import ROOT
 from stages.errors import StageError
+from stages.publication import whole
 
 LOCK = ROOT / "assets.lock"
 HEAD = """\
@@ -46,8 +46,7 @@ def write(new: dict[str, Pin]) -> None:
             f'\n[{name}]\nurl = "{pin.url}"\nsize = {pin.size}\nsha256 = "{pin.sha256}"\n'
             for name, pin in sorted((pins | new).items())
         ]
-        fresh = Path(f"{LOCK}.{os.getpid()}")
-        fresh.write_text(HEAD + "".join(entries))
-        fresh.replace(LOCK)
+        with whole(LOCK) as fresh:
+            fresh.write_text(HEAD + "".join(entries))
     finally:
         os.close(folder)

@@ -4,6 +4,7 @@ An option that is not given stays as it was: `make report ID=roman` after `make 
 neither ask for the video again nor go back to another frame rate. stage.json remembers what was given, by name.
 """
 
+import os
 import shutil
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -42,8 +43,13 @@ class Request:
     def state(self) -> tuple[bool, str]:
         """Whether there is nothing to do, and the line that says so. Needs no engine.
 
-        A remembered input (the video) counts as unchanged without being read again: it may be gone by now.
+        A remembered input (the video) counts as unchanged without being read again: it may be gone by now. What an
+        upstream's checkout would be after our patches is part of the key, so the patched copy is made here.
         """
+        if self.stage.upstream:
+            from stages import patches
+
+            os.environ["AVATARMAKE_UPSTREAM"] = str(patches.prepare(self.stage.upstream))
         done = receipt(self.subject.directory(self.stage.writes))
         config, kept = self.config, {}
         for f in fields(config):
@@ -72,15 +78,14 @@ class Request:
                 shutil.rmtree(old, ignore_errors=True)
         return place.absolute()
 
-    def variables(self, engine: str, data: Path, assets: Path, upstream: Path) -> dict[str, str]:
-        """Environment variables of the stage: where packages may write, where the user's weights and checkouts are.
+    def variables(self, engine: str, data: Path, assets: Path) -> dict[str, str]:
+        """Environment variables of the stage: where packages may write, where the user's weights are.
 
         The paths are as the stage sees them; `data` is its view of the shared volume.
         """
         cache = data / self.cache(engine).relative_to(self.subject.data.absolute())
         return {
             "AVATARMAKE_CACHE": str(data / ".cache"),
-            "AVATARMAKE_UPSTREAM": str(upstream) if self.stage.upstream else "",
             "NUMBA_CACHE_DIR": str(cache / "numba"),
             "AVATARMAKE_ASSETS": str(assets),
             "PYTHONUNBUFFERED": "1",

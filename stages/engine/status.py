@@ -23,7 +23,7 @@ def show(subject: str, data: Path) -> None:
     table = Table(title=f"{who.root}", title_justify="left", box=None, pad_edge=False, header_style="bold")
     for name in ("stage", "state", "key", "made by", "age", "size"):
         table.add_column(name, overflow="fold" if name == "state" else "ellipsis")
-    other_trackers = set(layout.TRACKERS.values()) - {tracker([subject, f"--data={data}"])}
+    other_trackers = set(layout.TRACKERS.values()) - {tracker(who)}
     for stage in STAGES:
         if stage in other_trackers or stage == "demo" and not (who.directory("source").exists() or subject == "demo"):
             continue

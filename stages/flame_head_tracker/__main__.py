@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from stages import formats, head_model, images, layout
+from stages import formats, head_model, images, layout, quality
 from stages.command import main
 from stages.contract import Job
 from stages.errors import StageError
-from stages.flame_head_tracker import STAGE, quality
+from stages.flame_head_tracker import STAGE
+from stages.flame_head_tracker.quality import measure
 from stages.flame_head_tracker.tracker import UpstreamTracker, tracking
 from stages.publication import whole
 
@@ -34,7 +35,7 @@ def run(job: Job) -> dict:
     shutil.rmtree(scratch, ignore_errors=True)
     tracker = json.loads(finished.read_text())
     facts = {"frames_in": tracker["frames"], "frames_out": len(tracker["tracked"]), "missing": tracker["missing"]}
-    _say(facts, tracker)
+    print(f"on {tracker['device']}: {quality.line(tracker)}")
     return {**facts, "focal": tracker["focal"], "device": tracker["device"], **tracker["quality"]}
 
 
@@ -62,7 +63,7 @@ def _track(upstream: UpstreamTracker, frames: Path, out: Path, done: Path, numbe
     tracked = [(number, result) for number, result in zip(numbers, results, strict=True) if result is not None]
     for number, result in tracked:
         formats.write_tracking(layout.tracking_file(out, number), tracking(result))
-    parts = [quality.measure(result) for _, result in tracked]
+    parts = [measure(result) for _, result in tracked]
     figures = {name: np.array([part[name] for part in parts], np.float32) for name in quality.FIGURES}
     with whole(done) as path:
         np.savez(path, numbers=np.array([number for number, _ in tracked], int), **figures)
@@ -120,16 +121,6 @@ def _image(frames: Path, number: int) -> np.ndarray:
 
 def _done(scratch: Path, first: int) -> Path:
     return scratch / f"{first:06d}.npz"
-
-
-def _say(facts: dict, tracker: dict) -> None:
-    q = tracker["quality"]
-    print(
-        f"{facts['frames_out']} of {facts['frames_in']} frames on {tracker['device']}, "
-        f"landmark error {q['landmark_error_px']['median']:.2f} px "
-        f"({q['landmark_error_pct']['median']:.2f} % of the eyes' distance), jitter {q['jitter_px']} px "
-        f"(detections: {q['jitter_px_raw']}), focal length {tracker['focal']:.0f} px"
-    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How good the tracking is, of the 68 landmarks that upstream fits, in pixels of our 512 px images.
+"""The figures of stages/quality.py, of the 68 landmarks that upstream fits, in pixels of our 512 px images.
 
 The error is over the 51 within the face, as upstream's own loss; jitter over those that hardly deform. Its figures are
 near those of our own tracker (stages/track/quality.py) and not the same: other points of the face.
@@ -7,17 +7,15 @@ near those of our own tracker (stages/track/quality.py) and not the same: other 
 import numpy as np
 
 from stages.formats import TRACKER_SIZE
-from stages.jitter import jitter_px
 from stages.layout import IMAGE_SIZE
 
 OUTLINE = 17  # the first so many of the 68
 RIGID = (*range(17, 27), *range(27, 31), 36, 39, 42, 45)  # brows, bridge of the nose, corners of the eyes
 OUTER_CORNERS = (36, 45)
-FIGURES = ("error_px", "eyes_px", "rigid", "raw")
 
 
 def measure(result: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """One frame's part of `summary`."""
+    """One frame's part of quality.summary."""
     seen = (result["lmks_68"][0] / 2 + 0.5) * IMAGE_SIZE
     fitted = result["lmks_68_fitted"][0] * (IMAGE_SIZE / TRACKER_SIZE)
     a, b = OUTER_CORNERS
@@ -27,21 +25,3 @@ def measure(result: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         "rigid": fitted[list(RIGID)],
         "raw": seen[list(RIGID)],
     }
-
-
-def summary(numbers: np.ndarray, error_px: np.ndarray, eyes_px: np.ndarray, rigid: np.ndarray, raw: np.ndarray) -> dict:
-    """All tracked frames' numbers (F,), errors (F,), eye distances (F,), points (F,R,2) -> facts."""
-    return {
-        "landmark_error_px": _spread(error_px),
-        "landmark_error_pct": _spread(100 * error_px / eyes_px),
-        "jitter_px": _rounded(jitter_px(rigid, numbers)),
-        "jitter_px_raw": _rounded(jitter_px(raw, numbers)),
-    }
-
-
-def _spread(x: np.ndarray) -> dict[str, float]:
-    return {"median": round(float(np.median(x)), 3), "p95": round(float(np.percentile(x, 95)), 3)}
-
-
-def _rounded(x: float | None) -> float | None:
-    return None if x is None else round(x, 4)

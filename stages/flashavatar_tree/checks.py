@@ -7,9 +7,9 @@ from pathlib import Path
 from stages import layout
 from stages.errors import StageError
 from stages.flashavatar_tree.plain import frame_values, image_format
+from stages.key import finished
 from stages.layout import IMAGE_SIZE, WRITER, Subject
 from stages.progress import progress
-from stages.publication import receipt
 
 HELD_OUT = 500  # frames at the end that it tests on, and never trains on
 MOST = 10_000  # frames that it trains on, the first
@@ -49,8 +49,9 @@ class Checked:
 def check(subject: Subject) -> Checked:
     """Raises StageError for what would make FlashAvatar fail, or train on something else than we would."""
     dataset, masks = subject.directory("dataset"), subject.directory("masks")
-    digests = {d.name: _finished(subject, d)["outputs"]["digest"] for d in (dataset, masks)}
-    made_of = receipt(masks).get("parts", {}).get("dataset/", digests["dataset"])
+    receipts = {d.name: finished(subject, d.name) for d in (dataset, masks)}
+    digests = {name: receipt["outputs"]["digest"] for name, receipt in receipts.items()}
+    made_of = receipts["masks"].get("parts", {}).get("dataset/", digests["dataset"])
     if made_of != digests["dataset"]:
         raise StageError("was made for another dataset/", masks, f"Run: make mask ID={subject.name}")
     index = json.loads((dataset / "index.json").read_text())
@@ -96,14 +97,6 @@ def check_names(folder: Path, frames: int, again: str) -> None:
     if stray:
         counts = "FlashAvatar counts every file there as a frame" if folder.name == "checkpoint" else "it is no frame's"
         raise StageError(f"is none of ours: {counts}", folder / stray[0], "Move it away")
-
-
-def _finished(subject: Subject, directory: Path) -> dict:
-    done = receipt(directory)
-    if done is None:
-        what = "is not a finished stage's directory" if directory.exists() else "is not there"
-        raise StageError(what, directory, f"Run: make {WRITER[directory.name]} ID={subject.name}")
-    return done
 
 
 def _check_images(folder: Path, channels: int) -> None:

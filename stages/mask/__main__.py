@@ -1,7 +1,7 @@
 """Runs the work over all images in processes, and keeps aside what the audit replaces."""
 
+import contextlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -12,23 +12,20 @@ import numpy as np
 from stages import assets, head_model
 from stages.command import main
 from stages.contract import Job
-from stages.errors import Exit, StageError
+from stages.errors import StageError
 from stages.formats import read_frame
 from stages.layout import checkpoint_file
-from stages.mask import STAGE, MaskConfig
+from stages.mask import BISENET, STAGE, MaskConfig, work
 from stages.mask.audit import FAULTS
 from stages.mask.geometry import HeadProjector
 from stages.mask.pictures import write_examples
 from stages.mask.source import PARTS, Plan
-from stages.mask.work import Done, Finding, mask_file, take_over, worker_processes
+from stages.mask.work import Done, Finding, mask_file, take_over
 from stages.publication import RECEIPT, SUMS, receipt, whole
+from stages.workers import how_many, worker_pool
 
 CHUNK = 128  # images a process takes at a time; it looks at two more, their neighbours
 REPLACED = "replaced"  # below masks/: files that an audit put aside
-TO_ONNX = (
-    "Type: make assets GET=bisenet. Or export it: torch.onnx.export in a checkout of zllrunning/face-parsing.PyTorch, "
-    "from images (1,3,512,512)"
-)
 OURS = {RECEIPT, SUMS, "audit.json"}
 
 
@@ -114,17 +111,11 @@ def _plan(job: Job) -> Plan:
 
 def _networks(config: MaskConfig) -> tuple[Path | None, Path | None]:
     """The user's files to parse and to matt with, None for our own ways; says which."""
-    parser, matting = (assets.find(n) if n in config.assets else None for n in ("bisenet", "robust_video_matting"))
-    weights = assets.find("bisenet_torch") if "bisenet" in config.assets and not parser else None
-    if weights:
-        trouble = StageError("holds PyTorch's weights, and mask reads an ONNX", weights, TO_ONNX, Exit.MISSING_ASSET)
-        if config.parser == "bisenet":
-            raise trouble
-        print(f"mask: {trouble}")
-    if config.parser == "bisenet":
-        assets.need("bisenet")
-    if config.matting == "robust":
-        assets.need("robust_video_matting")
+    for names in STAGE.needs(config):
+        assets.need_one(names)
+    there = {name: path for name in config.assets if (path := assets.find(name))}
+    parser = next((there[name] for name in BISENET if name in there), None)
+    matting = there.get("robust_video_matting")
     print(
         f"mask: neckhead and mouth from {parser.name if parser else 'the head model'}, "
         f"alpha from {matting.name if matting else 'the selfie network of mediapipe'}",
@@ -152,9 +143,13 @@ def _label_maps(folder: Path, images: list[int]) -> dict[int, Path]:
 def _runs(job: Job, plan: Plan, audited: Path | None) -> Iterator[Done]:
     """The work on all images, in their order."""
     chunks = [range(a, min(a + CHUNK, plan.count + 1)) for a in range(1, plan.count + 1, CHUNK)]
-    workers = min(job.config.workers or len(os.sched_getaffinity(0)), len(chunks))
-    with worker_processes(workers, plan, job.out, audited) as work:
-        yield from _told(job, work(chunks), plan.count)
+    workers, tools = how_many(job.config.workers, len(chunks)), (plan, job.out, audited)
+    if workers == 1:
+        with contextlib.closing(work.Worker(*tools)) as worker:
+            yield from _told(job, map(worker.work, chunks), plan.count)
+        return
+    with worker_pool(workers, ("stages.mask.work", "mediapipe"), work.begin, *tools) as pool:
+        yield from _told(job, pool.map(work.work, chunks), plan.count)
 
 
 def _told(job: Job, results: Iterator[Done], count: int) -> Iterator[Done]:

@@ -1,11 +1,7 @@
 """The work on one run of images, as a process does it: make what is missing, or audit and mend what is there."""
 
-import contextlib
-import multiprocessing
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,35 +105,15 @@ def take_over(old: Path, new: Path) -> None:
         shutil.copy2(old, new)
 
 
-# --- processes; not in __main__, whose functions a spawned process cannot find ---------------------------------------
-
-
-@contextlib.contextmanager
-def worker_processes(
-    count: int, plan: Plan, out: Path, old: Path | None
-) -> Iterator[Callable[[Iterable[range]], Iterator[Done]]]:
-    """Yields a map over runs of images, in their order: in `count` processes, or right here when that is 1."""
-    if count == 1:
-        worker = Worker(plan, out, old)
-        with contextlib.closing(worker):
-            yield lambda runs: map(worker.work, runs)
-        return
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # they share the cores
-    with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _begin, (plan, out, old)) as pool:
-        try:
-            yield lambda runs: pool.map(_work, runs)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-
+# --- in worker processes -------------------------------------------------------------------------------------------
 
 _worker: Worker
 
 
-def _begin(plan: Plan, out: Path, old: Path | None) -> None:
+def begin(plan: Plan, out: Path, old: Path | None) -> None:
     global _worker
     _worker = Worker(plan, out, old)
 
 
-def _work(numbers: range) -> Done:
+def work(numbers: range) -> Done:
     return _worker.work(numbers)

@@ -1,24 +1,22 @@
 """Detect every chunk, find the person's shape and focal length once, solve every chunk, sum up."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
-from stages import assets, head_model
+from stages import assets, head_model, quality
 from stages.command import main
 from stages.contract import Job
-from stages.errors import Exit, StageError
+from stages.errors import StageError
 from stages.layout import IMAGE_SIZE
 from stages.publication import whole
-from stages.track import STAGE, TrackConfig, identity, quality, work
+from stages.track import STAGE, TrackConfig, identity, work
+from stages.workers import how_many, worker_pool
+
+MODULES = ("stages.track.work", "stages.detection", "mediapipe")  # of its worker processes, imported once
 
 
 def run(job: Job) -> dict | None:
@@ -47,7 +45,7 @@ def run(job: Job) -> dict | None:
     shutil.rmtree(plan.scratch, ignore_errors=True)
     tracker = json.loads(finished.read_text())
     facts = {"frames_in": tracker["frames"], "frames_out": len(tracker["tracked"]), "missing": tracker["missing"]}
-    _say(facts, tracker)
+    print(quality.line(tracker))
     facts |= {name: tracker[name] for name in ("detector", "eyelids", "focal")}
     return {**facts, **tracker["quality"], "ms_per_frame": timings}
 
@@ -55,8 +53,7 @@ def run(job: Job) -> dict | None:
 def _landmarker(config: TrackConfig) -> Path | None:
     """The model to detect with, None for the mesh; says which."""
     name = "face_landmarker"
-    needed = config.detector == "landmarker" or config.eyelids == "scores"
-    path = None if config.detector == "mesh" else assets.need(name) if needed else assets.find(name)
+    path = None if config.detector == "mesh" else assets.find(name)
     absent = "" if config.detector == "mesh" else f", as assets/ has no {assets.manifest()[name].file}"
     print(f"track: detector: {path.name if path else f'the face mesh of mediapipe{absent}'}", flush=True)
     return path
@@ -70,7 +67,8 @@ def _work(job: Job, plan: work.Plan, part: range) -> dict:
     if not to_solve:
         return {}
     timings = {}
-    with worker_pool(job.config.workers, plan) as pool:
+    workers = how_many(job.config.workers, len(chunks))
+    with worker_pool(workers, MODULES, work.begin, plan) as pool:
         person = pool.submit(work.identify)
         for name, todo, task in (("detector", to_detect, work.detect), ("solver", to_solve, work.solve)):
             if name == "solver":
@@ -89,24 +87,6 @@ def _frames(done: Iterator[tuple[int, float]], seconds: list) -> Iterator[int]:
         yield from range(count)
 
 
-@contextmanager
-def worker_pool(asked: int, plan: work.Plan) -> Iterator[ProcessPoolExecutor]:
-    """Worker processes, one core each: BLAS with one thread, so that the bits do not depend on how many work."""
-    os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")  # read when a worker imports numpy
-    count = min(asked or len(os.sched_getaffinity(0)), len(plan.chunks))
-    context = get_context("forkserver")  # imports once, and its children share the pages
-    context.set_forkserver_preload(["stages.track.work", "stages.detection", "mediapipe"])
-    with ProcessPoolExecutor(count, context, work.begin, (plan, os.getpid())) as pool:
-        try:
-            yield pool
-        except BrokenProcessPool as e:
-            what = "a worker process was killed: most likely the host is out of memory"
-            raise StageError(what, plan.out, "Run it again with --workers 1, and it goes on", Exit.ENVIRONMENT) from e
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
 def summary(plan: work.Plan) -> dict:
     """tracker.json, from every chunk's figures."""
     parts = []
@@ -116,7 +96,7 @@ def summary(plan: work.Plan) -> dict:
     parts = [p for p in parts if len(p["numbers"])]
     if not parts:
         raise StageError(f"no face could be followed in its {plan.count} images", plan.frames, "Choose another video")
-    figures = {k: np.concatenate([p[k] for p in parts]) for k in ("numbers", "error_px", "eyes_px", "rigid", "raw")}
+    figures = {k: np.concatenate([p[k] for p in parts]) for k in ("numbers", *quality.FIGURES)}
     numbers = figures.pop("numbers")
     person = work.read_identity(plan.identity)
     head = head_model.load(plan.head)
@@ -138,16 +118,6 @@ def summary(plan: work.Plan) -> dict:
             "identity_iterations": person.iterations,
         },
     }
-
-
-def _say(facts: dict, tracker: dict) -> None:
-    q = tracker["quality"]
-    print(
-        f"{facts['frames_out']} of {facts['frames_in']} frames, "
-        f"landmark error {q['landmark_error_px']['median']:.2f} px "
-        f"({q['landmark_error_pct']['median']:.2f} % of the eyes' distance), jitter {q['jitter_px']} px "
-        f"(detections: {q['jitter_px_raw']}), focal length {tracker['focal']:.0f} px"
-    )
 
 
 if __name__ == "__main__":

@@ -4,11 +4,7 @@ Detector and solver both look beyond a frame (the detector follows the face, the
 resumed run give what an undisturbed one does, each chunk starts by itself a few frames early, and ends a few late.
 """
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 CHUNK = 100  # frames at most
 OVERLAP = 8  # frames that the solver sees of each neighbour: its smoothing reaches less far
@@ -45,14 +41,3 @@ class Chunks:
     def around(self, part: range) -> range:
         """The chunks whose landmarks a part needs: its neighbours' too."""
         return range(max(part.start - 1, 0), min(part.stop + 1, len(self))) if part else part
-
-
-@contextmanager
-def appears_whole(path: Path) -> Iterator[Path]:
-    """As publication.whole, for files that two shards may write at once (the same bytes)."""
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -1,8 +1,6 @@
 """The work on one chunk, as worker processes do it, and where it is kept until the stage is whole."""
 
 import fcntl
-import os
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +12,9 @@ from stages.cameras import cam_from_extrinsics, intrinsics_from_focal
 from stages.errors import StageError
 from stages.formats import LEFT_BLINK, RIGHT_BLINK, Tracking, write_tracking
 from stages.layout import IMAGE_SIZE, tracking_file
+from stages.publication import whole
 from stages.track import identity, parameters, points, quality
-from stages.track.chunks import Chunks, appears_whole
+from stages.track.chunks import Chunks
 from stages.track.landmarks import LandmarkerDetector, MeshDetector, has_face, open_detector
 from stages.track.projection import Projection
 from stages.track.solver import FrameSolver
@@ -88,9 +87,9 @@ class Worker:
         first, last = self.plan.chunks.span(chunk)
         found, blendshapes = self.detector.chunk(first, last)
         if blendshapes is not None:
-            with appears_whole(self.plan.blendshapes(chunk)) as path:
+            with whole(self.plan.blendshapes(chunk)) as path:
                 np.save(path, blendshapes)
-        with appears_whole(self.plan.detected(chunk)) as path:  # the last: who finds it finds both
+        with whole(self.plan.detected(chunk)) as path:  # the last: who finds it finds both
             np.save(path, found)
         return last - first, time.perf_counter() - started
 
@@ -102,7 +101,7 @@ class Worker:
             if not plan.identity.exists():
                 head = head_model.load(plan.head)
                 fitted = points.chosen(plan.landmarks, head.landmark_ids)
-                with appears_whole(plan.identity) as path, path.open("wb") as f:
+                with whole(plan.identity) as path:
                     person = identity.from_samples(
                         self._samples(),
                         head.at_landmarks(fitted),
@@ -111,7 +110,7 @@ class Worker:
                         SIZE,
                         parameters.priors(plan.fps),
                     )
-                    np.savez(f, **vars(person))
+                    np.savez(path, **vars(person))
         return time.perf_counter() - started
 
     def _samples(self) -> np.ndarray:
@@ -150,8 +149,8 @@ class Worker:
             p = solution.p[own]
             figures = quality.measure(solver.every.uv(p), detected[own], solver.every.model.landmark_ids)
             self._write(chunk, numbers[own], p, detected[own])
-        with appears_whole(plan.solved(chunk)) as path, path.open("wb") as f:
-            np.savez(f, numbers=numbers[own], iterations=iterations, **figures)
+        with whole(plan.solved(chunk)) as path:
+            np.savez(path, numbers=numbers[own], iterations=iterations, **figures)
         return last - first, seconds
 
     @property
@@ -221,11 +220,9 @@ def read_identity(path: Path) -> identity.Identity:
 _worker: Worker
 
 
-def begin(plan: Plan, parent: int) -> None:
-    """Initialiser of a worker process."""
+def begin(plan: Plan) -> None:
     global _worker
     _worker = Worker(plan)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
 def detect(chunk: int) -> tuple[int, float]:
@@ -238,10 +235,3 @@ def identify() -> float:
 
 def solve(chunk: int) -> tuple[int, float]:
     return _worker.solve(chunk)
-
-
-def _end_with(parent: int) -> None:
-    """A killed parent takes its workers with it: nobody else would end them."""
-    while Path(f"/proc/{parent}").exists():
-        time.sleep(1)
-    os._exit(1)

@@ -125,8 +125,8 @@ def save(out: Path, trainer: Trainer, final: bool = False) -> None:
     state = trainer.state()
     if final:
         del state["optimiser"]
-    with whole(out / CHECKPOINT) as temporary:
-        torch.save(state, temporary)
+    with whole(out / CHECKPOINT) as temporary, temporary.open("wb") as file:  # of a path torch keeps the name
+        torch.save(state, file)
 
 
 def evaluate(job: Job, trainer: Trainer) -> dict:

@@ -1,17 +1,17 @@
-"""Tiles of 16 x 16 pixels: sorting Gaussians into them, blending front to back, and the gradient of that.
+"""Blending the Gaussians of each tile front to back, and the gradient of that.
 
 Inner loops run over unsigned ranges of pixels, which LLVM vectorises (signed ones it does not, because an index might
 be negative). All that a tile works on lies in one array, row after row, a row's planes beside each other: with an array
-a plane, LLVM tests before every row whether any two overlap, which took longer than blending the row. Kernels that call
-each other share this file: numba's cache looks at one file only.
+a plane, LLVM tests before every row whether any two of them overlap. Kernels that call each other share this file:
+numba's cache looks at one file only.
 """
 
 import numba as nb
 import numpy as np
 
 from stages.train.projection import ALPHA_MIN, CACHE, STRICT, SUMS, f4
+from stages.train.tiles import TILE
 
-TILE = 16
 LANES = 8  # pixels of a row are walked in whole groups of this many
 ALPHA_MAX, T_MIN = 0.99, 1e-4
 # Planes of a tile's row: where each begins. COLUMN holds 0, 1, ... as floats.
@@ -20,44 +20,6 @@ RED, GREEN, BLUE, THROUGH, COLUMN = PLANE[:5]
 GRADIENT_RED, GRADIENT_GREEN, GRADIENT_BLUE, GRADIENT_ALPHA, BACK_THROUGH, REST, BACK_COLUMN = PLANE
 HALF = tuple(np.uint64(TILE // 2 * k) for k in range(SUMS))
 ROW, BACK_ROW = 5 * TILE, 7 * TILE
-
-
-@nb.njit(cache=CACHE)
-def sort_into_tiles(order, boxes, columns, rows):
-    """Counting sort of (Gaussian, tile) pairs, front to back in each tile.
-
-    -> offsets (tiles+1,), ids (E,) Gaussian of each entry, slots (E,) where its gradients go, starts (N+1,) of slots.
-    """
-    n = len(boxes)
-    offsets = np.zeros(columns * rows + 1, np.int32)
-    starts = np.zeros(n + 1, np.int32)
-    for i in range(n):
-        x0, x1, y0, y1 = boxes[i]
-        count = 0
-        if x1 > x0:
-            for v in range(y0 // TILE, (y1 - 1) // TILE + 1):
-                for u in range(x0 // TILE, (x1 - 1) // TILE + 1):
-                    offsets[v * columns + u + 1] += 1
-                    count += 1
-        starts[i + 1] = starts[i] + count
-    for k in range(columns * rows):
-        offsets[k + 1] += offsets[k]
-    ids = np.empty(offsets[-1], np.int32)
-    slots = np.empty(offsets[-1], np.int32)
-    fill = offsets[:-1].copy()
-    for key in order:
-        i = np.int64(key & np.uint64(0xFFFFFFFF))
-        x0, x1, y0, y1 = boxes[i]
-        if x1 <= x0:
-            break  # the unseen come last
-        slot = starts[i]
-        for v in range(y0 // TILE, (y1 - 1) // TILE + 1):
-            for u in range(x0 // TILE, (x1 - 1) // TILE + 1):
-                k = v * columns + u
-                ids[fill[k]], slots[fill[k]] = i, slot
-                fill[k] += 1
-                slot += 1
-    return offsets, ids, slots, starts
 
 
 @nb.njit(fastmath=STRICT, inline="always")

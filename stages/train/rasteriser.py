@@ -20,8 +20,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from stages.train.blending import TILE, blend, blend_backward, sort_into_tiles
+from stages.train.blending import blend, blend_backward
 from stages.train.projection import f4, project, project_backward
+from stages.train.tiles import TILE, sort_into_tiles
 
 
 class Camera(NamedTuple):

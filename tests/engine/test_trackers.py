@@ -41,18 +41,18 @@ def tracked_by(data, stage: str) -> None:
 
 @pytest.mark.parametrize("stage", ["track", "flame_head_tracker"])
 def test_the_tracker_that_made_what_is_there_goes_on(data, stage, monkeypatch):
-    argv = ["roman", f"--data={data}"]
-    assert engine.tracker(argv) == "track"
+    subject = Subject(data, "roman")
+    assert engine.tracker(subject) == "track"
     tracked_by(data, stage)
-    assert engine.tracker(argv) == stage
+    assert engine.tracker(subject) == stage
     monkeypatch.setenv("TRACKER", "avatarmake")
-    assert engine.tracker(argv) == "track"
+    assert engine.tracker(subject) == "track"
 
 
 def test_an_unknown_tracker_lists_the_known(data, monkeypatch):
     monkeypatch.setenv("TRACKER", "nope")
     with pytest.raises(StageError, match="TRACKER is avatarmake or flame-head-tracker") as e:
-        engine.tracker(["roman", f"--data={data}"])
+        engine.tracker(Subject(data, "roman"))
     assert e.value.exit == Exit.USAGE
 
 
@@ -77,3 +77,29 @@ def test_status_has_one_line_for_tracking(data, capsys):
     shown = capsys.readouterr().out
     assert "\ntrack " in shown
     assert "flame_head_tracker" not in shown
+
+
+def test_status_makes_the_patched_copy_that_a_tracker_s_key_depends_on(data, monkeypatch, capsys):
+    """It is no fault of the subject's that another terminal asks."""
+    from stages import patches
+    from stages.engine import status
+
+    copy = data / "patched"
+    copy.mkdir()
+    (copy / "patched.json").write_text("{}")
+    monkeypatch.setattr(patches, "prepare", lambda name: copy)
+    monkeypatch.setenv("AVATARMAKE_UPSTREAM", "")
+    tracked_by(data, "flame_head_tracker")
+    status.show("roman", data)
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("flame_head_tracker"))
+    assert "to do again" in row and "waits" not in row
+
+
+def test_a_stage_by_itself_looks_for_what_it_needs(data, capsys):
+    """In its container, or after the host has looked."""
+    from stages.command import command
+
+    argv = ["roman", f"--data={data}", "--detector=landmarker"]
+    code = command(engine.load("track"), lambda job: pytest.fail("it ran"), argv)
+    assert code == Exit.MISSING_ASSET
+    assert "make assets GET=face_landmarker" in capsys.readouterr().err

@@ -343,7 +343,7 @@ def test_parameters_of_another_head_model_are_said():
 
 
 def test_the_command_line_is_said(fake, to, capsys, monkeypatch):
-    monkeypatch.setenv("ASSETS", str(to / "weights"))
+    monkeypatch.setenv("AVATARMAKE_ASSETS", str(to / "weights"))
     (to / "weights" / "flame2020").mkdir(parents=True)
     (to / "weights" / "flame2020" / "generic_model.pkl").write_text("")
     model, to = to / "weights" / "flame2020" / "generic_model.pkl", to.with_name("Flash Avatar")

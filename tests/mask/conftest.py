@@ -72,12 +72,13 @@ def write_dataset(root: Path, images: list[np.ndarray], records: list[formats.Fr
     finish(root)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def no_assets(tmp_path_factory):
-    """What a developer has in assets/ does not change what tests see."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AVATARMAKE_ASSETS", str(tmp_path_factory.mktemp("assets")))
-        yield
+@pytest.fixture
+def weights(tmp_path, monkeypatch) -> Path:
+    """The user's folder of assets."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    monkeypatch.setenv("AVATARMAKE_ASSETS", str(folder))
+    return folder
 
 
 @pytest.fixture(scope="session")

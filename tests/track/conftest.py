@@ -11,15 +11,6 @@ from stages.layout import Subject, frame_image
 from tests.synthetic import finish
 
 
-@pytest.fixture(scope="session", autouse=True)
-def assets(tmp_path_factory):
-    """An empty folder of assets: what a developer has does not change what tests see."""
-    folder = tmp_path_factory.mktemp("assets")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AVATARMAKE_ASSETS", str(folder))
-        yield folder
-
-
 @pytest.fixture
 def landmarker(assets, shared_data):
     """The real face_landmarker.task among the assets, for one test."""

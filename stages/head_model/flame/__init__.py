@@ -5,6 +5,7 @@ itself does not have: eyelids, MediaPipe's landmarks, texture coordinates and re
 public file where the user has it, else it is computed from the geometry; `HeadModel.sources` says which.
 """
 
+import contextlib
 import hashlib
 import os
 import zipfile
@@ -19,6 +20,7 @@ from stages.digests import digest_files, digest_path
 from stages.head_model import HeadModel
 from stages.head_model.flame.assembly import assembled
 from stages.head_model.flame.model import read_model
+from stages.publication import whole
 
 
 def load() -> HeadModel:
@@ -78,13 +80,7 @@ def _write(path: Path, head: HeadModel) -> None:
     for f in fields(head):
         value = getattr(head, f.name)
         flat |= {f"{f.name}/{k}": v for k, v in value.items()} if isinstance(value, dict) else {f.name: value}
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
+    with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as f:
-            np.savez(f, **flat)
-        os.replace(temporary, path)
-    except OSError:
-        pass
-    finally:
-        temporary.unlink(missing_ok=True)
+        with whole(path) as temporary:
+            np.savez(temporary, **flat)
