@@ -26,7 +26,8 @@ demo: report            ##make demo, make demo ENGINE=docker
 PYTHON     ?= $(shell command -v python3.11 || echo python3)
 DATA       ?= data
 DEMO_TRAIN ?= --resolution 256 --iterations 3000
-export ID VIDEO FPS HEAD_MODEL SHARD TRACKER DETECTOR LABELS PARSER MATTING DEVICE DATA ASSETS ENGINE BASE VERBOSE TO GET ACCEPT
+export ID VIDEO FPS HEAD_MODEL SHARD TRACKER DETECTOR LABELS PARSER MATTING DEVICE DATA ASSETS ENGINE BASE PYTORCH3D \
+       VERBOSE TO GET ACCEPT
 
 # How a variable becomes an option. Its value reaches the shell through the environment, so it may hold spaces.
 option = $(if $($(1)),$(2)="$$$(1)")
@@ -94,7 +95,7 @@ flashavatar-tree: .venv/host/lock ##what FlashAvatar's own train.py reads:  make
 IMAGES = image/demo $(STAGES:%=image/%) image/flame_head_tracker
 images: $(IMAGES)       ##build what has changed of all images, and list their sizes
 	@$(HOST) images
-image/%: .venv/host/lock ##build one stage's image:  make image/convert
+image/%: .venv/host/lock ##build one stage's image:  make image/convert  [PYTORCH3D=folder, for flame_head_tracker's]
 	@$(HOST) build "$*"
 base: .venv/host/lock   ##a base image from Debian's archive, where no registry of images can be reached
 	@$(HOST) base

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import IO
 
 from stages.contract import ROOT
-from stages.engine import registry
+from stages.engine import pytorch3d, registry
 from stages.errors import Exit, StageError
 from stages.key import source_files
 
 
 def files(stage: str) -> list[Path]:
-    """The stage's Dockerfile, lock and sources: all that its image depends on besides the base."""
+    """The stage's Dockerfile, lock and sources: all of the repository that its image depends on."""
     needed = [ROOT / "docker" / stage / name for name in ("Dockerfile", "requirements.lock")]
     for path in needed:
         if not path.exists():
@@ -28,18 +28,23 @@ def files(stage: str) -> list[Path]:
 def digest(stage: str, base: str) -> str:
     """What the image is made of, in one hash: the files by name and content, and the base image's id."""
     h = hashlib.sha256(base.encode())
-    for path in files(stage):
-        h.update(f"{path.relative_to(ROOT)}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    for name, path in _named(stage).items():
+        h.update(f"{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     return h.hexdigest()
 
 
+def _named(stage: str) -> dict[str, Path]:
+    """Name in the context -> file: the repository's, and the wheels that the user adds. The lock stands for its own."""
+    added = {f"pytorch3d/{wheel.name}": wheel for wheel in pytorch3d.wheels(stage)}
+    return {path.relative_to(ROOT).as_posix(): path for path in files(stage)} | added
+
+
 def pack(stage: str) -> IO[bytes]:
-    """The build context: the stage's files, and the wheels that its lock asks for."""
+    """The build context: the stage's files, and the wheels that its lock and the user ask for."""
     packed = tempfile.TemporaryFile()
     wheels = registry.wheels(ROOT / "docker" / stage / "requirements.lock")
-    named = {path.relative_to(ROOT).as_posix(): path for path in files(stage)}
     with tarfile.open(fileobj=packed, mode="w") as tar:
-        for name, path in {**named, **{f"wheels/{wheel.name}": wheel for wheel in wheels}}.items():
+        for name, path in {**_named(stage), **{f"wheels/{wheel.name}": wheel for wheel in wheels}}.items():
             entry = tarfile.TarInfo(name)
             entry.mode, entry.mtime, entry.size = 0o644, 1, path.stat().st_size
             with path.open("rb") as f:

@@ -2,17 +2,19 @@
 
 import contextlib
 import os
+import re
 import signal
 import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from stages.contract import ROOT, Stage
-from stages.engine import container, context, git, host, load, revision
+from stages.engine import container, context, git, host, load, pytorch3d, revision
 from stages.engine.request import Request
 from stages.errors import Exit, StageError
 
@@ -20,6 +22,7 @@ from stages.errors import Exit, StageError
 BASE = "python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b"
 OWN_BASE = "avatarmake/base:bookworm"  # `make base`, where no registry of images can be reached
 INPUTS = "stages.avatarmake.inputs"  # label: digest of what the image was made of
+ADDED = "stages.avatarmake.pytorch3d"  # label: the wheels that PYTORCH3D added
 
 
 def client() -> docker.DockerClient:
@@ -90,27 +93,36 @@ def base(connection: docker.DockerClient) -> tuple[str, str]:
 
 
 def build(stage: str, force: bool = False) -> tuple[docker.models.images.Image, bool]:
-    """The stage's image, built if it is not of the present sources, lock and base. Also whether it was."""
+    """The stage's image, built if it is not of the present sources, lock, base and PYTORCH3D. Also whether it was."""
+    added = " ".join(wheel.name for wheel in pytorch3d.wheels(stage))
     connection = client()
     base_name, base_id = base(connection)
     inputs = context.digest(stage, base_id)
     there = image(stage)
     if there is not None and there.labels.get(INPUTS) == inputs and not force:
         return there, False
-    print(f"{stage}: building its image on {base_name}", file=sys.stderr, flush=True)
+    extra = f", with {added}" if added else ""
+    if not added and there is not None and there.labels.get(ADDED):
+        extra = ", without the PyTorch3D that it had: PYTORCH3D= is not set"
+    print(f"{stage}: building its image on {base_name}{extra}", file=sys.stderr, flush=True)
+    arguments, labels = {"BASE": base_name}, _labels(load(stage), base_name, inputs)
+    if added:
+        arguments["PYTORCH3D"] = labels[ADDED] = added
     with context.pack(stage) as packed:
-        _build(connection, stage, packed, base_name, _labels(load(stage), base_name, inputs))
+        _build(connection, stage, packed, arguments, labels)
     return image(stage), True
 
 
-def _build(connection: docker.DockerClient, stage: str, packed, base_name: str, labels: dict[str, str]) -> None:
+def _build(
+    connection: docker.DockerClient, stage: str, packed: IO[bytes], arguments: dict[str, str], labels: dict[str, str]
+) -> None:
     """Send the context, show the steps. The context holds all that is needed: a build has no network."""
     lines = connection.api.build(
         fileobj=packed,
         custom_context=True,
         dockerfile=f"docker/{stage}/Dockerfile",
         tag=tag(stage),
-        buildargs={"BASE": base_name},
+        buildargs=arguments,
         network_mode="none",
         labels=labels,
         rm=True,
@@ -124,8 +136,18 @@ def _build(connection: docker.DockerClient, stage: str, packed, base_name: str, 
         if text.startswith("Step ") or os.environ.get("VERBOSE"):
             print(f"  {text.rstrip()}", file=sys.stderr, flush=True)
         if "error" in line:
-            tail = "\n  ".join(said[-12:])
-            raise StageError(f"its image cannot be built: {line['error']}\n  {tail}", stage, "", Exit.ENVIRONMENT)
+            raise _failure(stage, line["error"], said)
+
+
+def _failure(stage: str, error: str, said: list[str]) -> StageError:
+    """Why a build stopped, with its last lines. Of wheels that the user gave the very last will do."""
+    plain = re.sub(r"\x1b\[\d*m", "", "\n".join(said))
+    lines = [line for line in plain.splitlines() if line and not line.startswith("Removing intermediate container")]
+    if "$PYTORCH3D" in error:  # it quotes the command that failed
+        said_last = lines[-1].removeprefix("ERROR: ").rstrip(".")
+        return StageError(f"PYTORCH3D does not fit its image: {said_last}", stage, pytorch3d.ADVICE, Exit.ENVIRONMENT)
+    tail = "\n  ".join(lines[-12:])
+    return StageError(f"its image cannot be built: {error}\n  {tail}", stage, "", Exit.ENVIRONMENT)
 
 
 def _labels(stage: Stage, base_name: str, inputs: str) -> dict[str, str]:

@@ -25,7 +25,7 @@ def test_eight_frames_through_the_image(subject, patched, weights, tmp_path, mon
     film = Subject(tmp_path, "wojtek")
     shutil.copytree(subject.directory("frames"), film.directory("frames"))
     monkeypatch.setenv("TRACKER", "flame-head-tracker")
-    monkeypatch.setenv("ASSETS", str(weights))
+    monkeypatch.setenv("AVATARMAKE_ASSETS", str(weights))
     before = sorted(patched.rglob("*"))
     options = (f"--batch-size={BATCH}", "--iterations=4", "--rigid-iterations=120")
     assert "engine docker" in run("track", film, *options)
