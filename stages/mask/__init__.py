@@ -8,6 +8,7 @@ from stages.errors import Exit, StageError
 
 HEAD_LABELS = frozenset({*range(1, 16), 17})  # BiSeNet: all but background, cloth (16) and hat (18)
 HAT_LABEL = 18
+BISENET = ("bisenet", "bisenet_torch")  # an ONNX and PyTorch's weights: the first of these assets that is there
 KNOWN = {"parser": ("auto", "head_model", "bisenet"), "matting": ("auto", "selfie", "robust")}
 
 
@@ -17,7 +18,8 @@ class MaskConfig:
         None, "folder of BiSeNet label maps: 00001.png ..., numbered as dataset/imgs or as frames/", input=True
     )
     parser: str = option(
-        "auto", "for images without a label map: head_model, bisenet (the asset), or auto: the latter where it is"
+        "auto",
+        "for images without a label map: head_model, bisenet (or bisenet_torch), or auto: those assets where they are",
     )
     matting: str = option(
         "auto", "alpha from: selfie, robust (the asset robust_video_matting), or auto: the latter where it is"
@@ -43,7 +45,7 @@ class MaskConfig:
     @property
     def assets(self) -> tuple[str, ...]:
         """Those that may be read."""
-        parser = ("bisenet",) if self.parser != "head_model" else ()
+        parser = BISENET if self.parser != "head_model" else ()
         return parser + (("robust_video_matting",) if self.matting != "selfie" else ())
 
     @property
@@ -63,7 +65,7 @@ STAGE = Stage(
     config=MaskConfig,
     assets=lambda config: config.assets,
     needs=lambda config: (
-        *([("bisenet",)] if config.parser == "bisenet" else []),
+        *([BISENET] if config.parser == "bisenet" else []),
         *([("robust_video_matting",)] if config.matting == "robust" else []),
     ),
 )

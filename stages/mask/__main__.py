@@ -111,8 +111,6 @@ def _plan(job: Job) -> Plan:
 
 def _networks(config: MaskConfig) -> tuple[Path | None, Path | None]:
     """The user's files to parse and to matt with, None for our own ways; says which."""
-    for names in STAGE.needs(config):
-        assets.need_one(names)
     there = {name: path for name in config.assets if (path := assets.find(name))}
     parser = next((there[name] for name in BISENET if name in there), None)
     matting = there.get("robust_video_matting")

@@ -1,4 +1,4 @@
-"""Networks that a user brings as ONNX files: BiSeNet names the parts of a face, RobustVideoMatting cuts out a person.
+"""Networks that a user brings: BiSeNet names the parts of a face, RobustVideoMatting cuts out a person.
 
 ONNX Runtime runs them, on a GPU where the installed build knows one. On the CPU with one thread: the worker processes
 share the cores, and the bits do not depend on how many there are.
@@ -29,7 +29,7 @@ STATES = ("r1", "r2", "r3", "r4")
 class FaceParser:
     """BiSeNet: (N,3,512,512) normalised RGB in, logits of 19 classes (N,19,512,512) out, whatever follows them.
 
-    Both the export of yakhyo/face-parsing and one of zllrunning/face-parsing.PyTorch are so.
+    An ONNX file (the export of yakhyo/face-parsing is so), or the weights of zllrunning/face-parsing.PyTorch, a .pth.
     """
 
     def __init__(self, path: Path, at_once: int = 0):
@@ -134,13 +134,18 @@ def _open(path: Path, asset: str):
     """-> onnxruntime.InferenceSession. Raises StageError when the file is no model."""
     import onnxruntime as ort
 
+    model = str(path)
+    if path.suffix == ".pth":
+        from stages.mask import bisenet
+
+        model = bisenet.model(path)
     ort.set_default_logger_severity(4)
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     known = ort.get_available_providers()
     providers = [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in known]
     try:
-        return ort.InferenceSession(str(path), options, providers)
+        return ort.InferenceSession(model, options, providers)
     except Exception as e:  # its exceptions have no class in common but this
         what = f"cannot be loaded as an ONNX model: {str(e).splitlines()[0]}"
         raise StageError(what, path, _again(asset), Exit.MISSING_ASSET) from e

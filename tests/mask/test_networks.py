@@ -82,15 +82,6 @@ def robust(path: Path) -> Path:
     return save(path, nodes, inputs, outputs, numbers)
 
 
-@pytest.fixture
-def weights(tmp_path, monkeypatch) -> Path:
-    """The user's folder of assets."""
-    folder = tmp_path / "weights"
-    folder.mkdir()
-    monkeypatch.setenv("AVATARMAKE_ASSETS", str(folder))
-    return folder
-
-
 def mask(subject, *options: object, workers: int = 1) -> Exit:
     words = [subject.name, "--data", str(subject.data), "--workers", str(workers), *map(str, options)]
     return command(STAGE, run, words)
@@ -254,15 +245,6 @@ def test_what_is_another_network(subject, weights, name, make, words, capfd):
 def test_asked_for_and_not_there(subject, weights, options, file, capsys):
     assert mask(subject, *options) == Exit.MISSING_ASSET
     assert file in capsys.readouterr().err
-
-
-def test_weights_of_pytorch_are_not_read_and_it_says_what_to_do(subject, weights, capsys):
-    (weights / "79999_iter.pth").write_bytes(b"PK")
-    assert mask(subject, "--parser", "bisenet") == Exit.MISSING_ASSET
-    err = capsys.readouterr().err
-    assert "79999_iter.pth" in err and "reads an ONNX" in err and "torch.onnx.export" in err
-    assert mask(subject) == Exit.OK and "reads an ONNX" in capsys.readouterr().out
-    assert facts(subject)["parser"] == "head_model"
 
 
 @pytest.mark.parametrize("option", ["parser", "matting"])

@@ -1,0 +1,184 @@
+"""Reads a PyTorch state dict, {name: array}, without PyTorch and without running anything that the file names.
+
+torch.save has two formats (torch/serialization.py):
+
+since 1.6     a zip of one folder, in it `data.pkl`, `byteorder` (not at first) and for each storage `data/<key>`
+before        pickles: a magic number, the protocol, the system, the dict, a list of keys; then for each key its
+              storage: the count of its numbers in eight bytes and the numbers. 79999_iter.pth, of 2019, is so
+
+In the dict's pickle a tensor is a call of _rebuild_tensor_v2(storage, offset, size, stride, ...), and a storage the
+persistent id ("storage", type, key, device, count), followed by None before 1.6. A pickle is a program; here the few
+names that it may use stand for plain dicts and tuples of ours, and every other is refused, and said.
+"""
+
+import io
+import math
+import pickle
+import pickletools
+import zipfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from stages.errors import Exit, StageError
+
+AGAIN = "Remove it, then type: make assets GET=bisenet_torch"
+LARGEST = 1 << 28  # bytes: 79999_iter.pth has 53 million,
+LARGEST_PICKLE = 1 << 20  # of which numbers are all but some ten thousand; each byte may make an object of a hundred
+MAGIC = pickle.dumps(0x1950A86A20F9469CFC6C, 2)  # how a file before 1.6 begins
+PROTOCOL = 1001  # and what comes next
+
+
+class Storage(NamedTuple):
+    """Where the numbers of tensors are: of which type, under which key, how many."""
+
+    type: str
+    key: str
+    count: int
+
+
+class Tensor(NamedTuple):
+    """What _rebuild_tensor_v2 was called with; offset and stride count numbers."""
+
+    storage: Storage
+    offset: int
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+    requires_grad: bool = False
+    hooks: Any = None
+    metadata: Any = None
+
+
+NAMES = {
+    "collections.OrderedDict": dict,
+    "torch._utils._rebuild_tensor_v2": Tensor,
+    "torch.FloatStorage": "<f4",
+    "torch.DoubleStorage": "<f8",
+    "torch.HalfStorage": "<f2",
+    "torch.LongStorage": "<i8",
+    "torch.IntStorage": "<i4",
+}
+TYPES = {kind for kind in NAMES.values() if isinstance(kind, str)}
+
+
+class Refused(pickle.UnpicklingError):
+    """The pickle names something that it has no business with."""
+
+
+# Python's own reader, not the C one: that one lets a file of ten bytes ask for memory without end (LONG_BINPUT)
+class Reader(pickle._Unpickler):
+    # torch.save writes protocol 2; of the later codes, BYTEARRAY8 makes room for bytes that may not be there
+    dispatch = {ord(o.code): pickle._Unpickler.dispatch[ord(o.code)] for o in pickletools.opcodes if o.proto <= 2}
+
+    def __init__(self, content: bytes):
+        self.file = io.BytesIO(content[:LARGEST_PICKLE])
+        self.end = len(self.file.getbuffer())
+        super().__init__(self.file, encoding="utf-8")
+        self.storages: dict[str, Storage] = {}
+
+    def find_class(self, module: str, name: str) -> Any:
+        if self.file.tell() == self.end:  # half a name is nobody's fault
+            raise EOFError("it ends within a name")
+        if known := NAMES.get(f"{module}.{name}"):
+            return known
+        raise Refused(f"{module}.{name}")
+
+    def get_extension(self, code: int) -> None:
+        raise Refused(f"extension {code}")
+
+    def persistent_load(self, pid: Any) -> Storage:
+        word, kind, key, _, count, *view = pid
+        if word != "storage" or kind not in TYPES or not isinstance(key, str) or any(view):
+            raise ValueError("it refers to something else than a storage")
+        if not isinstance(count, int) or count < 0:
+            raise ValueError("a storage has no count of numbers")
+        storage = Storage(kind, key, count)
+        if self.storages.setdefault(key, storage) != storage:
+            raise ValueError(f"storage {key} is of two kinds")
+        return storage
+
+    def _without_state(self) -> None:
+        """BUILD would set attributes. A state dict has `_metadata`, versions of layers, which nobody here looks at."""
+        self.stack.pop()
+
+    dispatch[pickle.BUILD[0]] = _without_state
+
+
+def read(path: Path) -> dict[str, np.ndarray]:
+    """The state dict at `path`, in its order, as arrays that cannot be written to. Raises StageError."""
+    if path.stat().st_size > LARGEST:
+        raise _wrong(f"has {path.stat().st_size} bytes, 79999_iter.pth has 53 million", path)
+    content = path.read_bytes()
+    zipped = content.startswith(b"PK")
+    if not zipped and not content.startswith(MAGIC):
+        raise _wrong(f"is not what torch.save writes: it begins with {content[:16]!r}", path)
+    try:
+        found, storages = (_of_zip if zipped else _of_pickles)(content)
+        if not isinstance(found, dict):
+            raise ValueError(f"it holds a {type(found).__name__}")
+        return {_name(name): _array(name, tensor, storages) for name, tensor in found.items()}
+    except Refused as e:
+        what = f"asks for {e}, which no weights have any use for; nothing of it was run"
+        raise StageError(what, path, "Do not use this file elsewhere either. " + AGAIN, Exit.MISSING_ASSET) from e
+    except (Exception, MemoryError) as e:  # a torn file fails in as many ways as there are bytes in it
+        what = f"is no whole state dict of PyTorch ({type(e).__name__}: {str(e)[:200]})"
+        raise _wrong(what, path) from e
+
+
+def _wrong(what: str, path: Path) -> StageError:
+    return StageError(what, path, AGAIN, Exit.MISSING_ASSET)
+
+
+Storages = dict[Storage, np.ndarray]
+
+
+def _of_pickles(content: bytes) -> tuple[dict, Storages]:
+    reader = Reader(content)
+    _, protocol, system, found, keys = (reader.load() for _ in range(5))
+    if protocol != PROTOCOL or not system["little_endian"]:
+        raise ValueError("its protocol or its order of bytes is another")
+    at, storages = reader.file.tell(), {}
+    for key in keys:
+        storage = reader.storages[key]
+        if int.from_bytes(content[at : at + 8], "little") != storage.count:
+            raise ValueError(f"storage {key} has not the {storage.count} numbers that its tensors count on")
+        storages[storage] = np.frombuffer(content, storage.type, storage.count, at + 8)
+        at += 8 + storages[storage].nbytes
+    return found, storages
+
+
+def _of_zip(content: bytes) -> tuple[dict, Storages]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        records = {info.filename.partition("/")[2]: info for info in archive.infolist()}
+        if sum(info.file_size for info in archive.infolist()) > len(content):
+            raise ValueError("its records have more bytes than the file")  # torch compresses none
+        if "byteorder" in records and archive.read(records["byteorder"]) != b"little":
+            raise ValueError("its numbers are of a big-endian machine")
+        reader = Reader(archive.read(records["data.pkl"]))
+        found, storages = reader.load(), {}
+        for key, storage in reader.storages.items():
+            storages[storage] = np.frombuffer(archive.read(records[f"data/{key}"]), storage.type)
+            if len(storages[storage]) != storage.count:
+                raise ValueError(f"storage {key} has not the {storage.count} numbers that its tensors count on")
+    return found, storages
+
+
+def _name(name: Any) -> str:
+    if not isinstance(name, str):
+        raise ValueError(f"a tensor's name is a {type(name).__name__}")
+    return name
+
+
+def _array(name: str, tensor: Any, storages: Storages) -> np.ndarray:
+    """A tensor as a view of its storage; it may not have more numbers than that, nor reach beyond."""
+    if not isinstance(tensor, Tensor):
+        raise ValueError(f"{name} is a {type(tensor).__name__}, and not a tensor")
+    numbers = storages[tensor.storage]
+    offset, size, stride = tensor[1:4]
+    last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
+    outside = min((offset, *size, *stride)) < 0 or (0 not in size and last >= len(numbers))
+    if outside or math.prod(size) > len(numbers):
+        raise ValueError(f"{name} reaches beyond its storage")
+    steps = [s * numbers.itemsize for s in stride]
+    return np.lib.stride_tricks.as_strided(numbers[offset:], size, steps, writeable=False)

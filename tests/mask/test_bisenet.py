@@ -1,0 +1,339 @@
+"""BiSeNet from PyTorch's weights: the file is read without PyTorch, the network gives what PyTorch gives."""
+
+import os
+import pickle
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+from torch.nn import functional  # noqa: E402
+
+from stages import assets  # noqa: E402
+from stages.errors import Exit, StageError  # noqa: E402
+from stages.images import LABEL, read_mask, read_rgb  # noqa: E402
+from stages.layout import dataset_image, parsing_mask  # noqa: E402
+from stages.mask import HEAD_LABELS, STAGE, MaskConfig, bisenet, torch_file  # noqa: E402
+from stages.mask.networks import FaceParser  # noqa: E402
+from tests.mask.test_networks import DEVIATION, MEAN, facts, mask  # noqa: E402
+from tests.mask.test_networks import bisenet as standin  # noqa: E402
+
+FILE = "79999_iter.pth"
+FORMATS = ("pickles", "zip")
+
+
+class Network:
+    """BiSeNet by torch.nn.functional; weights that it lacks are drawn at random when they are first asked for."""
+
+    def __init__(self):
+        self.weights, self.random = {}, torch.Generator().manual_seed(79999)
+
+    def __call__(self, x):
+        """(N,3,512,512) -> logits (N,19,512,512)."""
+        x = functional.max_pool2d(self.conv(x, "cp.resnet.conv1", 64, 7, 2, "cp.resnet.bn1").relu(), 3, 2, 1)
+        seen = []
+        for layer, channels in enumerate((64, 128, 256, 512), 1):
+            for block in (0, 1):
+                x = self.residual(x, f"cp.resnet.layer{layer}.{block}", channels)
+            seen.append(x)
+        context = self.block(seen[3].mean((2, 3), keepdim=True), "cp.conv_avg", 128, 1)
+        for x, step in ((seen[3], 32), (seen[2], 16)):
+            x = self.block(x, f"cp.arm{step}.conv", 128)
+            arm = x.mean((2, 3), keepdim=True)
+            arm = self.conv(arm, f"cp.arm{step}.conv_atten", 128, 1, norm=f"cp.arm{step}.bn_atten")
+            context = functional.interpolate(x * arm.sigmoid() + context, scale_factor=2)
+            context = self.block(context, f"cp.conv_head{step}", 128)
+        x = self.block(torch.cat([seen[1], context], 1), "ffm.convblk", 256, 1)
+        weight = self.conv(x.mean((2, 3), keepdim=True), "ffm.conv1", 64, 1).relu()
+        x = x + x * self.conv(weight, "ffm.conv2", 256, 1).sigmoid()
+        x = self.conv(self.block(x, "conv_out.conv", 256), "conv_out.conv_out", 19, 1)
+        return functional.interpolate(x, (512, 512), mode="bilinear", align_corners=True)
+
+    def residual(self, x, name, out):
+        stride = 1 if x.shape[1] == out else 2
+        y = self.conv(x, f"{name}.conv1", out, 3, stride, f"{name}.bn1").relu()
+        y = self.conv(y, f"{name}.conv2", out, norm=f"{name}.bn2")
+        if stride == 2:
+            x = self.conv(x, f"{name}.downsample.0", out, 1, 2, f"{name}.downsample.1")
+        return (x + y).relu()
+
+    def block(self, x, name, out, size=3):
+        return self.conv(x, f"{name}.conv", out, size, norm=f"{name}.bn").relu()
+
+    def conv(self, x, name, out, size=3, stride=1, norm=""):
+        inputs = x.shape[1] * size * size
+        # without a mean, or what all inputs have in common (they are positive) would drown the rest
+        filters = self.weight(
+            f"{name}.weight", lambda w: (w - w.mean(1, True)) / inputs**0.5, out, x.shape[1], size, size
+        )
+        x = functional.conv2d(x, filters, stride=stride, padding=size // 2)
+        if norm:
+            self.weights[f"{norm}.num_batches_tracked"] = torch.tensor(79999)
+            scale = self.weight(f"{norm}.weight", lambda w: 1 + w / 4, out)
+            shift, mean = (self.weight(f"{norm}.{part}", lambda w: w / 4, out) for part in ("bias", "running_mean"))
+            variance = self.weight(f"{norm}.running_var", lambda w: torch.exp(w / 2) / 4, out)
+            x = functional.batch_norm(x, mean, variance, scale, shift)
+        return x
+
+    def weight(self, name, drawn, *shape):
+        if name not in self.weights:
+            self.weights[name] = drawn(torch.randn(*shape, generator=self.random))
+        return self.weights[name]
+
+
+def normalised(images) -> torch.Tensor:
+    """Images (512,512,3) RGB -> (N,3,512,512), as the network was trained."""
+    return torch.tensor(((np.stack(images) / 255 - MEAN) / DEVIATION).transpose(0, 3, 1, 2).astype(np.float32))
+
+
+def saved(path: Path, value, format: str) -> Path:
+    torch.save(value, path, _use_new_zipfile_serialization=format == "zip")
+    return path
+
+
+@pytest.fixture(scope="module")
+def network(images) -> Network:
+    """With all weights, those of the heads that only training has use for too."""
+    made = Network()
+    with torch.no_grad():
+        made(normalised(images[:1]))
+        for head in ("conv_out16", "conv_out32"):
+            made.conv(made.block(torch.zeros(1, 128, 4, 4), f"{head}.conv", 64), f"{head}.conv_out", 19, 1)
+    return made
+
+
+@pytest.fixture(scope="module", params=FORMATS)
+def file(request, network, tmp_path_factory) -> Path:
+    return saved(tmp_path_factory.mktemp("weights") / FILE, network.weights, request.param)
+
+
+# --- the network -----------------------------------------------------------------------------------------------------
+
+
+def test_logits_and_labels_are_those_of_pytorch(network, file, images):
+    with torch.no_grad():
+        wanted = network(normalised(images[:2])).numpy()
+    session = onnxruntime.InferenceSession(bisenet.model(file), providers=["CPUExecutionProvider"])
+    got = session.run(["output"], {"input": normalised(images[:2]).numpy()})[0]
+    assert np.abs(got - wanted).max() < 1e-5 * np.ptp(wanted)
+    labels = np.array(FaceParser(file, at_once=2).labels(images[:2]))
+    assert (labels == wanted.argmax(1)).mean() > 0.9999 and len(np.unique(labels)) > 3
+
+
+def test_the_file_has_the_names_and_the_sizes_of_the_real_one(network, file):
+    read = torch_file.read(file)
+    assert len(read) == 191 and abs(file.stat().st_size - assets.manifest()["bisenet_torch"].size) < 50_000
+    assert list(read) == list(network.weights)
+    assert all(np.array_equal(read[name], tensor.numpy()) for name, tensor in network.weights.items())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"ffm.conv1.weight": None}, "19 classes: ffm.conv1.weight is missing. Remove it"),
+        ({"ffm.conv1.weight": torch.zeros(64, 256)}, "weight is float32 (64, 256), expected float (64, 256, 1, 1)"),
+        ({"ffm.conv1.weight": torch.zeros(64, 256, 1, 1).int()}, "ffm.conv1.weight is int32"),
+        ({"cp.arm16.bn_atten.bias": torch.full((128,), torch.nan)}, "bn_atten.bias has numbers that are not finite"),
+        ({"sp.conv1.conv.weight": torch.zeros(64)}, "sp.conv1.conv.weight is not known"),
+        ({"conv_out.conv_out.weight": torch.zeros(11, 256, 1, 1)}, "(11, 256, 1, 1), expected float (19, 256, 1, 1)"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_named(network, tmp_path, change, words):
+    weights = {name: tensor for name, tensor in (network.weights | change).items() if tensor is not None}
+    with pytest.raises(StageError) as e:
+        bisenet.model(saved(tmp_path / FILE, weights, "zip"))
+    assert words in str(e.value) and str(tmp_path / FILE) in str(e.value) and e.value.exit == Exit.MISSING_ASSET
+
+
+def test_of_many_that_do_not_fit_the_first_are_named(network, tmp_path):
+    weights = {f"module.{name}": tensor for name, tensor in network.weights.items()}
+    with pytest.raises(StageError, match=r"cp.resnet.conv1.weight is missing; cp.resnet.bn1.weight is .* and \d+ more"):
+        bisenet.model(saved(tmp_path / FILE, weights, "pickles"))
+
+
+# --- the stage -------------------------------------------------------------------------------------------------------
+
+
+def test_masks_by_pytorchs_weights(network, subject, weights, capsys):
+    saved(weights / FILE, network.weights, "pickles")
+    assert mask(subject, "--parser", "bisenet") == Exit.OK
+    assert f"neckhead and mouth from {FILE}" in capsys.readouterr().out and facts(subject)["parser"] == FILE
+    with torch.no_grad():
+        labels = network(normalised([read_rgb(dataset_image(subject.directory("dataset"), 1))]))[0].argmax(0)
+    for part, wanted in (("neckhead", HEAD_LABELS), ("mouth", {LABEL[x] for x in ("mouth", "upper_lip", "lower_lip")})):
+        got = read_mask(parsing_mask(subject.directory("masks"), 1, part)) > 0
+        assert (got == np.isin(labels, list(wanted))).mean() > 0.9999
+
+
+def test_the_onnx_comes_first(subject, weights, capsys):
+    (weights / FILE).write_bytes(b"never looked at")
+    standin(weights / "face_parsing_resnet18.onnx")
+    assert mask(subject) == Exit.OK and facts(subject)["parser"] == "face_parsing_resnet18.onnx"
+    (weights / "face_parsing_resnet18.onnx").unlink()
+    assert mask(subject) == Exit.MISSING_ASSET
+    err = capsys.readouterr().err
+    assert "is not what torch.save writes: it begins with b'never looked at'" in err and str(weights / FILE) in err
+
+
+def test_both_files_are_in_the_key_and_either_will_do():
+    both = ("bisenet", "bisenet_torch")
+    assert set(STAGE.assets(MaskConfig())) >= set(both) and STAGE.needs(MaskConfig(parser="bisenet")) == (both,)
+    assert not set(STAGE.assets(MaskConfig(parser="head_model"))) & set(both) and STAGE.needs(MaskConfig()) == ()
+
+
+# --- the file --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_tensors_of_every_kind(tmp_path, format):
+    base = torch.arange(24, dtype=torch.float64).reshape(2, 3, 4)
+    weights = torch.nn.Linear(2, 3).state_dict()  # an OrderedDict with an attribute, `_metadata`
+    weights |= {
+        "whole": base,
+        "a part of the same numbers": base[1, 1:],
+        "other order": base.permute(2, 0, 1),
+        "scalar": torch.tensor(3),
+        "empty": torch.zeros(0, 3),
+        **{str(kind): torch.tensor([[1, 2]], dtype=kind) for kind in (torch.float16, torch.float32, torch.int32)},
+    }
+    read = torch_file.read(saved(tmp_path / FILE, weights, format))
+    for name, tensor in weights.items():
+        assert read[name].dtype == tensor.numpy().dtype and np.array_equal(read[name], tensor.numpy()), name
+        assert not read[name].flags.writeable
+
+
+class Calls:
+    """Pickles as a call of `function`."""
+
+    def __init__(self, function, *args):
+        self.call = function, args
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize(
+    ("evil", "named"),
+    [
+        (lambda mark: Calls(os.system, f"touch {mark}"), "posix.system"),
+        (lambda mark: Calls(exec, f"open({str(mark)!r}, 'w').close()"), "exec"),
+        (lambda mark: torch.nn.Linear(1, 1), "torch.nn.modules.linear.Linear"),
+        (lambda mark: [{"x": (Calls(getattr, {}, "keys"),)}], "getattr"),
+    ],
+)
+def test_a_malicious_pickle_is_named_and_not_run(tmp_path, format, evil, named):
+    mark = tmp_path / "ran"
+    path = saved(tmp_path / FILE, {"cp.resnet.conv1.weight": torch.zeros(3), "x": evil(mark)}, format)
+    with pytest.raises(StageError, match="nothing of it was run") as e:
+        torch_file.read(path)
+    assert named in str(e.value) and e.value.where == str(path) and not mark.exists()
+
+
+def pickles(dictionary: bytes, keys: object = (), storages: bytes = b"") -> bytes:
+    """The old format around the dict's pickle."""
+    start = [torch_file.MAGIC, *(pickle.dumps(x, 2) for x in (torch_file.PROTOCOL, {"little_endian": True}))]
+    return b"".join([*start, dictionary, pickle.dumps(keys, 2), storages])
+
+
+def storage(count: int) -> bytes:
+    return b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuI%d\nNtQ" % count
+
+
+def tensor(count: int, offset: int, size: int, stride: int) -> bytes:
+    """The pickle of {"x": a tensor of one axis}."""
+    rebuild = b"ctorch._utils\n_rebuild_tensor_v2\n(%sI%d\n(I%d\nt(I%d\nttR"
+    return b"\x80\x02}X\x01\x00\x00\x00x" + rebuild % (storage(count), offset, size, stride) + b"s."
+
+
+FOUR = struct.pack("<q4f", 4, 1, 2, 3, 4)
+
+
+def test_the_old_format_by_hand(tmp_path):
+    path = tmp_path / FILE
+    path.write_bytes(pickles(tensor(4, 1, 2, 2), ["0"], FOUR))
+    assert torch_file.read(path)["x"].tolist() == [2, 4]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is not what torch.save writes"),
+        (b"<!DOCTYPE html><html>quota", "it begins with b'<!DOCTYPE html><'"),
+        (pickle.dumps({"x": 1}, 2), "is not what torch.save writes"),
+        (pickles(b"\x80\x02]."), "it holds a list"),
+        (pickles(b"\x80\x02}K\x01K\x02s."), "a tensor's name is a int"),
+        (pickles(b"\x80\x02}X\x05\x00\x00\x00epochK\x02s."), "epoch is a int, and not a tensor"),
+        (pickles(b"\x80\x02\x82\x07."), "asks for extension 7"),
+        (pickles(b"\x80\x02cstages.assets\nneed\n."), "asks for stages.assets.need"),
+        (pickles(b"\x80\x05\x96" + struct.pack("<Q", 1 << 40) + b"."), "KeyError"),  # a bytearray of a terabyte
+        (pickles(b"\x80\x02]" + b"]" * (1 << 21)), "EOFError"),  # two million lists
+        (pickles(tensor(1, 0, 1 << 40, 0), ["0"], struct.pack("<qf", 1, 1)), "x reaches beyond its storage"),
+        (pickles(tensor(4, 2, 2, 2), ["0"], FOUR), "x reaches beyond its storage"),
+        (pickles(tensor(4, 2, 2, -1), ["0"], FOUR), "x reaches beyond its storage"),
+        (pickles(tensor(4, 0, -1, 1), ["0"], FOUR), "x reaches beyond its storage"),
+        (pickles(tensor(1 << 40, 0, 2, 1), ["0"], struct.pack("<q4f", 1 << 40, 1, 2, 3, 4)), "smaller than requested"),
+        (pickles(tensor(-1, 0, 2, 1), ["0"], FOUR), "a storage has no count"),
+        (pickles(tensor(3, 0, 2, 1), ["0"], FOUR), "storage 0 has not the 3 numbers"),
+        (pickles(tensor(4, 0, 2, 1), [], FOUR), "KeyError"),
+        (pickles(tensor(4, 0, 2, 1), ["0"], FOUR[:-1]), "smaller than requested"),
+    ],
+)  # fmt: skip
+def test_torn_foreign_and_greedy_files(tmp_path, content, words):
+    path = tmp_path / FILE
+    path.write_bytes(content)
+    with pytest.raises(StageError) as e:
+        torch_file.read(path)
+    assert words in str(e.value) and e.value.where == str(path) and e.value.exit == Exit.MISSING_ASSET
+    assert e.value.next.endswith("Remove it, then type: make assets GET=bisenet_torch")
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_file_that_breaks_off_anywhere(tmp_path, format):
+    whole = saved(tmp_path / "whole.pth", {f"w{i}": torch.full((50,), float(i)) for i in range(3)}, format).read_bytes()
+    path = tmp_path / FILE
+    for length in range(0, len(whole), 7):
+        path.write_bytes(whole[:length])
+        with pytest.raises(StageError, match="is no whole state dict|is not what torch.save writes"):
+            torch_file.read(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"data/0": bytes(12)}, "storage 0 has not the 4 numbers"),
+        ({"data/0": None}, "KeyError: 'data/0'"),
+        ({"data.pkl": None}, "KeyError: 'data.pkl'"),
+        ({"data/1": bytes(1 << 20)}, "its records have more bytes than the file"),  # compressed to a thousandth
+        ({"byteorder": b"big"}, "big-endian"),
+    ],
+)
+def test_zips_that_are_something_else(tmp_path, change, words):
+    records = {"data.pkl": tensor(4, 1, 2, 2).replace(b"NtQ", b"tQ"), "byteorder": b"little", "data/0": FOUR[8:]}
+    path = tmp_path / FILE
+
+    def write(records):
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in records.items():
+                archive.writestr(
+                    f"archive/{name}", content, zipfile.ZIP_DEFLATED if len(content) > 999 else zipfile.ZIP_STORED
+                )
+
+    write(records)
+    assert torch_file.read(path)["x"].tolist() == [2, 4]
+    write({name: content for name, content in (records | change).items() if content is not None})
+    with pytest.raises(StageError, match=words):
+        torch_file.read(path)
+
+
+def test_a_file_too_large_is_not_read(tmp_path):
+    path = tmp_path / FILE
+    with path.open("wb") as f:
+        f.truncate(torch_file.LARGEST + 1)
+    with pytest.raises(StageError, match="bytes, 79999_iter.pth has 53 million"):
+        torch_file.read(path)
