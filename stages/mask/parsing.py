@@ -12,7 +12,7 @@ import numpy as np
 
 from stages.layout import IMAGE_SIZE
 from stages.mask.geometry import CELL, HeadView
-from stages.mask.matting import SMALL, Guide
+from stages.mask.matting import QUARTER, SMALL, Guide, quartered
 
 COLLAR = 0.17  # metres below the ears' height, straight down in the image: where cloth begins in the middle
 NECK = 0.05  # metres: half of a neck; beyond it the line rises towards the shoulders,
@@ -81,9 +81,9 @@ class Colours:
 
 def neckhead_mask(alpha: np.ndarray, guide: Guide, view: HeadView, colours: Colours, solid: np.ndarray) -> np.ndarray:
     """-> (512,512) uint8, 0 or 255: one piece without holes."""
-    depth = below_the_line(view)
+    depth = below_the_line(view, QUARTER)
     odds = depth * np.float32(1 / BLUR)
-    odds += cv2.blur(colours.log_odds(guide.small), (3, 3))
+    odds += quartered(colours.log_odds(guide.small))
     np.copyto(odds, 8, where=depth > END)
     cloth = 1 / (1 + cv2.exp(-np.clip(odds, -8, 8, out=odds)))
     head = guide.sharpen(cloth) < 0.5

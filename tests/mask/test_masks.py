@@ -9,7 +9,7 @@ from stages.images import LABEL, read_labels, read_rgb, resize, resize_labels, w
 from stages.mask import HAT_LABEL, HEAD_LABELS, MaskConfig
 from stages.mask.audit import inspect
 from stages.mask.geometry import HeadProjector
-from stages.mask.matting import Guide, alpha_from, steadied, stillness
+from stages.mask.matting import Guide, alpha_from, quartered, steadied, stillness
 from stages.mask.parsing import Colours, below_the_line, mouth_mask, neckhead_mask, solid_mask
 from tests.mask.conftest import pose
 
@@ -53,7 +53,7 @@ def test_sharpening_brings_a_coarse_mask_to_the_edge_of_the_image():
     coarse = np.zeros((256, 256), np.float32)
     coarse[:, 104:] = 1  # 3 pixels off
     coarse = cv2.blur(coarse, (5, 5))
-    sharp = Guide(image).sharpen(coarse)
+    sharp = Guide(image).sharpen(quartered(coarse))
     assert sharp[100, 200] < 0.25 and sharp[100, 210] > 0.75
 
 
