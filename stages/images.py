@@ -4,8 +4,6 @@ Arrays are uint8: (H,W,3) RGB or (H,W). Pixel centres are at +0.5: pixel (i, j) 
 by `s` takes a point at x to s x, exactly. Files appear whole or not at all.
 """
 
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -52,29 +50,9 @@ def write_jpeg(path: Path, image: np.ndarray, quality: int = 95) -> None:
 
 
 def write_png(path: Path, image: np.ndarray) -> None:
-    """(H,W,3) or (H,W), lossless; compressed lightly, which is all that masks need."""
+    """(H,W,3) or (H,W), lossless, compressed lightly."""
     with whole(path) as temporary:
-        if image.ndim == 2:
-            temporary.write_bytes(_grey_png(image))
-        else:
-            _image(image).save(temporary, "PNG", compress_level=1)
-
-
-def _grey_png(image: np.ndarray) -> bytes:
-    """The file itself, without a filter: Pillow tries five on every row, which takes a mask three times as long."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    assert image.dtype == np.uint8, image.dtype
-    height, width = image.shape
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)  # 8 bits, grey
-    rows = np.zeros((height, 1 + width), np.uint8)  # each row begins with its filter's number: none
-    rows[:, 1:] = image
-    # a mask is runs of one value: looking for nothing else takes half the time and makes the file smaller
-    deflate = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 5, zlib.Z_RLE)
-    content = deflate.compress(rows) + deflate.flush()
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", content) + chunk(b"IEND", b"")
+        _image(image).save(temporary, "PNG", compress_level=1)
 
 
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

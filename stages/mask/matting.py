@@ -79,7 +79,7 @@ def alpha_from(mask: np.ndarray, guide: Guide, solid: np.ndarray) -> np.ndarray:
 
 def made_solid(alpha: np.ndarray, solid: np.ndarray) -> np.ndarray:
     """The same alpha, opaque where the solid head is."""
-    np.copyto(alpha, 255, where=solid)
+    alpha |= solid.view(np.uint8) * np.uint8(255)
     return alpha
 
 

@@ -83,7 +83,7 @@ def neckhead_mask(alpha: np.ndarray, guide: Guide, view: HeadView, colours: Colo
     """-> (512,512) uint8, 0 or 255: one piece without holes."""
     depth = below_the_line(view, QUARTER)
     odds = depth * np.float32(1 / BLUR)
-    odds += quartered(colours.log_odds(guide.small))
+    odds += colours.log_odds(quartered(guide.small))
     np.copyto(odds, 8, where=depth > END)
     cloth = 1 / (1 + cv2.exp(-np.clip(odds, -8, 8, out=odds)))
     head = guide.sharpen(cloth) < 0.5

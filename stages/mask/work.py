@@ -8,9 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from stages.images import read_mask, write_jpeg, write_png
+from stages.images import read_mask, write_jpeg
 from stages.layout import alpha_mask, parsing_mask
 from stages.mask import audit
+from stages.mask.png import write_mask
 from stages.mask.source import PARTS, MaskSource, Plan
 
 
@@ -91,7 +92,7 @@ class Worker:
 
     def _write(self, number: int, masks: dict[str, np.ndarray]) -> None:
         for part, mask in masks.items():
-            (write_jpeg if part == "alpha" else write_png)(mask_file(self._out, number, part), mask)
+            (write_jpeg if part == "alpha" else write_mask)(mask_file(self._out, number, part), mask)
 
 
 def take_over(old: Path, new: Path) -> None:
