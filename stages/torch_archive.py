@@ -6,6 +6,7 @@ of names that plain arrays and tensors need, and refuses every other by name bef
 """
 
 import io
+import math
 import pickle
 import zipfile
 from collections import OrderedDict
@@ -17,6 +18,7 @@ from numpy.core.multiarray import _reconstruct
 
 from stages.errors import StageError
 
+LARGEST = 1 << 26  # numbers in a tensor, which may be more than in its storage
 FOLDER = "archive"  # torch's own name when it saves to a stream
 STORAGES = {
     "FloatStorage": "<f4",
@@ -68,6 +70,8 @@ class _Reader(pickle.Unpickler):
 
     def __init__(self, archive: zipfile.ZipFile):
         names = archive.namelist()
+        if any(record.compress_type != zipfile.ZIP_STORED for record in archive.infolist()):
+            raise StageError("has compressed records, and torch.save compresses none: they may be without end")
         pickles = [n for n in names if n.count("/") == 1 and n.endswith("/data.pkl")]
         if len(pickles) != 1:
             raise StageError("holds no data.pkl: not written by torch.save")
@@ -82,7 +86,7 @@ class _Reader(pickle.Unpickler):
             known = STORAGES[name]
         if known is None:
             raise StageError(
-                f"its pickle asks for {module}.{name}, which no head parameters need: it may be malicious",
+                f"its pickle asks for {module}.{name}, which numbers have no use for; nothing of it was run",
                 next="Do not load it elsewhere either; get the file again from where it was made",
             )
         return known
@@ -120,6 +124,8 @@ def _encode(text: str, codec: str) -> bytes:
 
 def _tensor(storage: np.ndarray, offset: int, size: tuple, stride: tuple, *_: Any) -> np.ndarray:
     """A view of a storage, as a copy. Raises ValueError where it would reach outside."""
+    if math.prod(size) > LARGEST:
+        raise ValueError(f"a tensor of {math.prod(size)} numbers")
     last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
     if min((offset, *size, *stride)) < 0 or (0 not in size and last >= len(storage)):
         raise ValueError("a tensor reaches outside its storage")

@@ -1,26 +1,24 @@
 """Reads a PyTorch state dict, {name: array}, without PyTorch and without running anything that the file names.
 
-torch.save has two formats (torch/serialization.py):
-
-since 1.6     a zip of one folder, in it `data.pkl`, `byteorder` (not at first) and for each storage `data/<key>`
-before        pickles: a magic number, the protocol, the system, the dict, a list of keys; then for each key its
-              storage: the count of its numbers in eight bytes and the numbers. 79999_iter.pth, of 2019, is so
+Since 1.6 torch.save writes zips (stages/torch_archive.py); 79999_iter.pth, of 2019, is what it wrote before
+(torch/serialization.py): pickles of a magic number, the protocol, the system, the dict and a list of keys; then for
+each key its storage, the count of its numbers in eight bytes and the numbers.
 
 In the dict's pickle a tensor is a call of _rebuild_tensor_v2(storage, offset, size, stride, ...), and a storage the
-persistent id ("storage", type, key, device, count), followed by None before 1.6. A pickle is a program; here the few
-names that it may use stand for plain dicts and tuples of ours, and every other is refused, and said.
+persistent id ("storage", type, key, device, count, None). A pickle is a program; here the few names that it may use
+stand for plain dicts and tuples of ours, and every other is refused, and said.
 """
 
 import io
 import math
 import pickle
 import pickletools
-import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from stages import torch_archive
 from stages.errors import Exit, StageError
 
 AGAIN = "Remove it, then type: make assets GET=bisenet_torch"
@@ -106,7 +104,7 @@ class Reader(pickle._Unpickler):
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    """The state dict at `path`, in its order, as arrays that cannot be written to. Raises StageError."""
+    """The state dict at `path`, in its order. Raises StageError."""
     if path.stat().st_size > LARGEST:
         raise _wrong(f"has {path.stat().st_size} bytes, 79999_iter.pth has 53 million", path)
     content = path.read_bytes()
@@ -114,10 +112,15 @@ def read(path: Path) -> dict[str, np.ndarray]:
     if not zipped and not content.startswith(MAGIC):
         raise _wrong(f"is not what torch.save writes: it begins with {content[:16]!r}", path)
     try:
-        found, storages = (_of_zip if zipped else _of_pickles)(content)
+        found = torch_archive.load(path) if zipped else _of_pickles(content)
         if not isinstance(found, dict):
             raise ValueError(f"it holds a {type(found).__name__}")
-        return {_name(name): _array(name, tensor, storages) for name, tensor in found.items()}
+        for name, array in found.items():
+            if not isinstance(name, str) or not isinstance(array, np.ndarray):
+                raise ValueError(f"{name!r} is a {type(array).__name__}, expected names of tensors")
+        return dict(found)
+    except StageError as e:
+        raise StageError(e.what, path, f"{e.next}. {AGAIN}".removeprefix(". "), Exit.MISSING_ASSET) from e
     except Refused as e:
         what = f"asks for {e}, which no weights have any use for; nothing of it was run"
         raise StageError(what, path, "Do not use this file elsewhere either. " + AGAIN, Exit.MISSING_ASSET) from e
@@ -130,10 +133,7 @@ def _wrong(what: str, path: Path) -> StageError:
     return StageError(what, path, AGAIN, Exit.MISSING_ASSET)
 
 
-Storages = dict[Storage, np.ndarray]
-
-
-def _of_pickles(content: bytes) -> tuple[dict, Storages]:
+def _of_pickles(content: bytes) -> Any:
     reader = Reader(content)
     _, protocol, system, found, keys = (reader.load() for _ in range(5))
     if protocol != PROTOCOL or not system["little_endian"]:
@@ -145,32 +145,12 @@ def _of_pickles(content: bytes) -> tuple[dict, Storages]:
             raise ValueError(f"storage {key} has not the {storage.count} numbers that its tensors count on")
         storages[storage] = np.frombuffer(content, storage.type, storage.count, at + 8)
         at += 8 + storages[storage].nbytes
-    return found, storages
+    if not isinstance(found, dict):
+        return found
+    return {name: _array(name, tensor, storages) for name, tensor in found.items()}
 
 
-def _of_zip(content: bytes) -> tuple[dict, Storages]:
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        records = {info.filename.partition("/")[2]: info for info in archive.infolist()}
-        if sum(info.file_size for info in archive.infolist()) > len(content):
-            raise ValueError("its records have more bytes than the file")  # torch compresses none
-        if "byteorder" in records and archive.read(records["byteorder"]) != b"little":
-            raise ValueError("its numbers are of a big-endian machine")
-        reader = Reader(archive.read(records["data.pkl"]))
-        found, storages = reader.load(), {}
-        for key, storage in reader.storages.items():
-            storages[storage] = np.frombuffer(archive.read(records[f"data/{key}"]), storage.type)
-            if len(storages[storage]) != storage.count:
-                raise ValueError(f"storage {key} has not the {storage.count} numbers that its tensors count on")
-    return found, storages
-
-
-def _name(name: Any) -> str:
-    if not isinstance(name, str):
-        raise ValueError(f"a tensor's name is a {type(name).__name__}")
-    return name
-
-
-def _array(name: str, tensor: Any, storages: Storages) -> np.ndarray:
+def _array(name: str, tensor: Any, storages: dict[Storage, np.ndarray]) -> np.ndarray:
     """A tensor as a view of its storage; it may not have more numbers than that, nor reach beyond."""
     if not isinstance(tensor, Tensor):
         raise ValueError(f"{name} is a {type(tensor).__name__}, and not a tensor")

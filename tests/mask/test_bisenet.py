@@ -204,7 +204,6 @@ def test_tensors_of_every_kind(tmp_path, format):
     read = torch_file.read(saved(tmp_path / FILE, weights, format))
     for name, tensor in weights.items():
         assert read[name].dtype == tensor.numpy().dtype and np.array_equal(read[name], tensor.numpy()), name
-        assert not read[name].flags.writeable
 
 
 class Calls:
@@ -267,7 +266,7 @@ def test_the_old_format_by_hand(tmp_path):
         (b"<!DOCTYPE html><html>quota", "it begins with b'<!DOCTYPE html><'"),
         (pickle.dumps({"x": 1}, 2), "is not what torch.save writes"),
         (pickles(b"\x80\x02]."), "it holds a list"),
-        (pickles(b"\x80\x02}K\x01K\x02s."), "a tensor's name is a int"),
+        (pickles(b"\x80\x02}K\x01K\x02s."), "1 is a int, and not a tensor"),
         (pickles(b"\x80\x02}X\x05\x00\x00\x00epochK\x02s."), "epoch is a int, and not a tensor"),
         (pickles(b"\x80\x02\x82\x07."), "asks for extension 7"),
         (pickles(b"\x80\x02cstages.assets\nneed\n."), "asks for stages.assets.need"),
@@ -299,17 +298,18 @@ def test_a_file_that_breaks_off_anywhere(tmp_path, format):
     path = tmp_path / FILE
     for length in range(0, len(whole), 7):
         path.write_bytes(whole[:length])
-        with pytest.raises(StageError, match="is no whole state dict|is not what torch.save writes"):
+        with pytest.raises(StageError, match="is no whole state dict|is not what torch.save writes|truncated"):
             torch_file.read(path)
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"data/0": bytes(12)}, "storage 0 has not the 4 numbers"),
-        ({"data/0": None}, "KeyError: 'data/0'"),
-        ({"data.pkl": None}, "KeyError: 'data.pkl'"),
-        ({"data/1": bytes(1 << 20)}, "its records have more bytes than the file"),  # compressed to a thousandth
+        ({"data/0": bytes(12)}, "reaches outside its storage"),
+        ({"data/0": None}, "KeyError.*data/0"),
+        ({"data.pkl": None}, "holds no data.pkl"),
+        ({"data.pkl": tensor(4, 0, 1 << 40, 0).replace(b"NtQ", b"tQ")}, "a tensor of 1099511627776 numbers"),
+        ({"data/1": bytes(1 << 20)}, "compressed records"),  # to a thousandth
         ({"byteorder": b"big"}, "big-endian"),
     ],
 )
