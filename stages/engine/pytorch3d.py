@@ -13,7 +13,7 @@ from stages.errors import Exit, StageError
 
 STAGE = "flame_head_tracker"  # the one whose Dockerfile takes them
 NAME = re.compile(r"([\w.]+)-([\w.+!]+)(-\d[\w.]*)?(-[\w.]+){3}\.whl", re.ASCII)
-ADVICE = "README.md says how such wheels are made; without PYTORCH3D= the image does without them"
+ADVICE = "docs/pytorch3d.md says how such wheels are made; without PYTORCH3D= the image does without them"
 
 
 def wheels(stage: str) -> list[Path]:

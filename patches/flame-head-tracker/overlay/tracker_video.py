@@ -22,7 +22,7 @@ def track_video(tracker_cfg):
     use_matting), iterations, rigid_iterations, max_size. device is cpu or cuda.
     """
     if tracker_cfg.get("photometric_fitting"):
-        raise ValueError("it fits landmarks only, photometric fitting is patched out: README.md says what that needs")
+        raise ValueError("it fits landmarks only, photometric fitting is patched out: docs/pytorch3d.md of avatarmake")
     name = os.path.basename(tracker_cfg["video_path"]).split(".")[0]
     folder = os.path.join(tracker_cfg["save_path"], name)
     os.makedirs(folder, exist_ok=True)
