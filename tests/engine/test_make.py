@@ -15,8 +15,8 @@ PIPELINE = list(layout.WRITER.values())  # the other trackers are no targets of 
 
 def make(*words: str, **variables: str) -> subprocess.CompletedProcess:
     """`make` as from a fresh shell: pytest itself may have been started by one."""
-    kept = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "ID", "VIDEO", "DATA")}
-    environment = kept | variables
+    made_by_make = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "ID", "VIDEO", "DATA", "OPTIONS")
+    environment = {k: v for k, v in os.environ.items() if k not in made_by_make} | variables
     return subprocess.run(["make", *words], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
 
 
