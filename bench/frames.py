@@ -68,9 +68,8 @@ def main() -> None:
             video, total = Path(folder) / f"{frames}.mp4", 0.0
             images = film(options.video, width, height) if options.video else portrait(width, height)
             write(video, islice(images, frames), width, height)
-            for stage, writes, more in (("frames", "frames", ["--video", str(video)]), ("track", "tracking", [])):
-                if stage == "track" and not options.track:
-                    continue
+            stages = [("frames", "frames", ["--video", str(video)])] + [("track", "tracking", [])] * options.track
+            for stage, writes, more in stages:
                 arguments = [f"n{frames}", "--data", folder, *more]
                 subprocess.run([sys.executable, "-m", f"stages.{stage}", *arguments], check=True, stdout=sys.stderr)
                 done = json.loads((Path(folder) / f"n{frames}" / writes / "stage.json").read_text())

@@ -1,7 +1,7 @@
 """Alpha and edges: the 256 x 256 network's opinion, steadied over time and brought onto the edges of the image.
 
 The guided filter (He, Sun, Tang: "Guided Image Filtering", ECCV 2010; the fast form of 2015) takes its coefficients
-from a quarter-size image: a sixteenth of the work, for 0.25 grey levels of difference.
+from a quarter-size image, which is a sixteenth of the work.
 """
 
 import cv2

@@ -1,4 +1,4 @@
-"""Masks as PNG files, written in a tenth of the time that Pillow takes, of which there are two for every image.
+"""Masks as PNG files: two for every image, so the time that they take counts.
 
 Pillow tries five filters on every row, and zlib looks for more than runs of one value, which is all that a mask is.
 """
