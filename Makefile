@@ -49,7 +49,7 @@ last = $(lastword $(filter $(STAGES),$(MAKECMDGOALS)))
 tracker = $(if $(filter flame-head-tracker,$(TRACKER)),flame_head_tracker,track)
 
 # --- running a stage -------------------------------------------------------------------------------------------------
-HOST = .venv/host/bin/python -m stages
+HOST = .venv/host/bin/python -m avatarmake
 run  = @$(HOST) run $(1) "$$ID" --data="$$DATA"
 
 $(STAGES): .venv/host/lock

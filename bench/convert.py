@@ -18,14 +18,17 @@ from pathlib import Path
 
 import numpy as np
 
-from stages import cameras, formats, head_model, layout
-from stages.publication import RECEIPT
+from avatarmake import head_model
+from avatarmake.contract import layout
+from avatarmake.contract.publication import RECEIPT
+from avatarmake.formats.tracking import Tracking, write_tracking
+from avatarmake.geometry import cameras
 
 
-def performance(index: int, shape: np.ndarray) -> formats.Tracking:
+def performance(index: int, shape: np.ndarray) -> Tracking:
     """Frame `index` of somebody who talks and looks around."""
     s = np.sin(np.arange(120) * 0.7 + index * np.linspace(0.02, 0.4, 120))
-    return formats.Tracking(
+    return Tracking(
         shape=shape,
         expression=s[:100] * 0.5,
         jaw_pose=np.array([0.1 + 0.1 * s[100], 0.01, 0]),
@@ -45,7 +48,7 @@ def make_subject(data: Path, frames: int) -> layout.Subject:
         directory.mkdir(parents=True)
     for i in range(frames):
         layout.frame_image(images, i + 1).write_bytes(b"x" * 60_000)  # as large as a JPEG; convert does not look inside
-        formats.write_tracking(layout.tracking_file(tracking, i), performance(i, shape))
+        write_tracking(layout.tracking_file(tracking, i), performance(i, shape))
     crop = {"fps": 25, "source_frames": list(range(frames)), "times": [i / 25 for i in range(frames)]}
     (images / "crop.json").write_text(json.dumps(crop))
     tracker = {"tracker": "bench", "head_model": head.name, "head_model_digest": head.digest}

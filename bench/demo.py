@@ -23,9 +23,9 @@ def seconds(work, runs: int) -> float:
 
 
 def main(frames: int) -> None:
+    from avatarmake.head_model import open_head
     from stages.demo import scene, script
     from stages.demo.video import write_video
-    from stages.head_model import open_head
 
     size = 512
     print(f"open head, build        {seconds(open_head.build, 5):7.2f} s")

@@ -117,8 +117,8 @@ def main() -> None:
     if options.measure:
         print(json.dumps(measure(*options.measure)))
         return
-    from stages import patches
-    from stages.patches import checkout, series
+    from avatarmake import patches
+    from avatarmake.patches import checkout, series
 
     patched = patches.prepare("flame-head-tracker")
     theirs = checkout.folder(series.upstream("flame-head-tracker"))

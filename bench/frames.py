@@ -19,7 +19,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from stages.images import crop, resize
+from avatarmake.formats.images import crop, resize
 
 
 def portrait(width: int, height: int) -> Iterator[np.ndarray]:

@@ -15,8 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from stages.layout import checkpoint_file, dataset_image
-from stages.publication import RECEIPT
+from avatarmake.contract.layout import checkpoint_file, dataset_image
+from avatarmake.contract.publication import RECEIPT
 
 
 def repeat(dataset: Path, out: Path, count: int) -> None:

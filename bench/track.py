@@ -24,14 +24,14 @@ from pathlib import Path  # noqa: E402
 
 import numpy as np  # noqa: E402
 
-from stages import head_model  # noqa: E402
-from stages.provenance import PeakMemory  # noqa: E402
+from avatarmake import head_model  # noqa: E402
+from avatarmake.contract.provenance import PeakMemory  # noqa: E402
+from avatarmake.contract.workers import how_many, worker_pool  # noqa: E402
 from stages.track import __main__ as stage  # noqa: E402
 from stages.track import identity, points, work  # noqa: E402
 from stages.track import parameters as P  # noqa: E402
 from stages.track.projection import Projection  # noqa: E402
 from stages.track.solver import FrameSolver  # noqa: E402
-from stages.workers import how_many, worker_pool  # noqa: E402
 
 FOCAL = 1450.0
 

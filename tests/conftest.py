@@ -37,16 +37,15 @@ def wojtek(shared_data) -> Path:
 @pytest.fixture(scope="session")
 def chumpy_python(tmp_path_factory) -> Path:
     """The interpreter of an environment with the patched chumpy, numpy and SciPy as locked, and nothing else."""
-    from stages.contract import ROOT
-    from stages.engine import registry
-    from stages.errors import Exit, StageError
-    from stages.patches import package
+    from avatarmake import ROOT, registry
+    from avatarmake.environments import patched
+    from avatarmake.errors import Exit, StageError
 
     lock = (ROOT / "tests" / "requirements.lock").read_text()
     needed = re.findall(r"^(?:numpy|scipy)==[^\s\\;]+", lock, re.MULTILINE)
     python = tmp_path_factory.mktemp("chumpy") / "bin" / "python"
     try:
-        made = package.wheel("chumpy")
+        made = patched.wheel("chumpy")
         base = getattr(sys, "_base_executable", sys.executable)
         registry.uv("venv", "--quiet", "--allow-existing", f"--python={base}", str(python.parents[1]))
         flags = ("--quiet", f"--python={python}", *registry.uv_flags())

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from stages import head_model
-from stages.head_model import JAW, LEFT_EYE, NECK, RIGHT_EYE, ROOT
-from stages.head_model.flame.surface import boundary_loops
-from stages.head_model.inner import EYE_RADIUS
-from stages.head_model.mesh import grid_faces
+from avatarmake import head_model
+from avatarmake.head_model.flame.surface import boundary_loops
+from avatarmake.head_model.inner import EYE_RADIUS
+from avatarmake.head_model.mesh import grid_faces
+from avatarmake.head_model.model import JAW, LEFT_EYE, NECK, RIGHT_EYE, ROOT, HeadModel
 
 SKIN, BALL, FACES = 3931, 546, 9976
 ORIGIN = np.array([0.0, 0.06, -0.03])  # FLAME's origin is not between the eyes
@@ -49,7 +49,7 @@ def arrays() -> dict:
     }
 
 
-def skin(ours: head_model.HeadModel) -> tuple[np.ndarray, np.ndarray]:
+def skin(ours: HeadModel) -> tuple[np.ndarray, np.ndarray]:
     """-> triangles (7800,3), and which of the open head's vertices they are of, (3931,)."""
     faces = ours.faces[np.any([ours.regions[r] for r in ("face", "scalp", "neck", "lips")], axis=0)].astype(int)
     neck, mouth, *eyes = boundary_loops(faces)

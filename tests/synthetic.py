@@ -5,13 +5,16 @@ from pathlib import Path
 
 import numpy as np
 
-from stages import cameras, formats, head_model, layout
-from stages.publication import RECEIPT
+from avatarmake.contract import layout
+from avatarmake.contract.publication import RECEIPT
+from avatarmake.formats.tracking import Tracking, write_tracking
+from avatarmake.geometry import cameras
+from avatarmake.head_model.model import HeadModel
 
 SUBJECT = "fake"
 
 
-def small_head(landmarks: int = 478, seed: int = 5) -> head_model.HeadModel:
+def small_head(landmarks: int = 478, seed: int = 5) -> HeadModel:
     """A sphere of 10 cm with random bases: every term of the formula moves something."""
     rng = np.random.default_rng(seed)
 
@@ -20,7 +23,7 @@ def small_head(landmarks: int = 478, seed: int = 5) -> head_model.HeadModel:
 
     v = 60
     direction = rng.normal(size=(v, 3))
-    return head_model.HeadModel(
+    return HeadModel(
         name="open",
         v_template=(0.1 * direction / np.linalg.norm(direction, axis=1, keepdims=True)).astype(np.float32),
         faces=rng.integers(0, v, (40, 3)).astype(np.int32),
@@ -40,12 +43,12 @@ def small_head(landmarks: int = 478, seed: int = 5) -> head_model.HeadModel:
     )
 
 
-def performance(index: int, focal: float = 1300.0, seed: int = 1) -> formats.Tracking:
+def performance(index: int, focal: float = 1300.0, seed: int = 1) -> Tracking:
     """Frame `index`: the camera turns about all axes, everything else moves too. A function of `index` alone."""
     person = np.random.default_rng(seed)
     rng = np.random.default_rng([seed, index])
     cam = np.array([0.4 * np.sin(index / 9), 0.2, 0.1 * np.cos(index / 7), 0.02, -0.01, 0.9 + 0.02 * np.sin(index / 5)])
-    return formats.Tracking(
+    return Tracking(
         shape=person.normal(size=300).astype(np.float32),
         expression=rng.normal(size=100).astype(np.float32),
         jaw_pose=np.array([0.2, 0.03, -0.02], np.float32),
@@ -57,7 +60,7 @@ def performance(index: int, focal: float = 1300.0, seed: int = 1) -> formats.Tra
     )
 
 
-def tracked_subject(data: Path, head: head_model.HeadModel, frames: int = 6, gaps: tuple = (), image: bytes = b"jpeg"):
+def tracked_subject(data: Path, head: HeadModel, frames: int = 6, gaps: tuple = (), image: bytes = b"jpeg"):
     """data/fake/ with finished frames/ and tracking/; `gaps` are the 0-based frames without a face."""
     subject = layout.Subject(data, SUBJECT)
     images, tracking = subject.directory("frames"), subject.directory("tracking")
@@ -76,7 +79,7 @@ def tracked_subject(data: Path, head: head_model.HeadModel, frames: int = 6, gap
     (images / "crop.json").write_text(json.dumps(crop))
     there = [i for i in range(frames) if i not in gaps]
     for i in there:
-        formats.write_tracking(layout.tracking_file(tracking, i), performance(i))
+        write_tracking(layout.tracking_file(tracking, i), performance(i))
     tracker = {
         "tracker": "avatarmake",
         "head_model": head.name,

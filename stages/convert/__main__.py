@@ -5,16 +5,18 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from stages import formats, head_model, layout
-from stages.command import main
-from stages.contract import Job
+from avatarmake import head_model
+from avatarmake.contract import layout
+from avatarmake.contract.command import main
+from avatarmake.contract.stage import Job
+from avatarmake.contract.workers import how_many, worker_pool
+from avatarmake.errors import StageError
+from avatarmake.files.whole import whole
+from avatarmake.formats.tracking import read_tracking, tracked_indices
+from avatarmake.geometry.jitter import jitter_px
+from avatarmake.head_model.model import HeadModel
 from stages.convert import STAGE
 from stages.convert.chunk import Plan, Seen, begin, work, work_on
-from stages.errors import StageError
-from stages.head_model import HeadModel
-from stages.jitter import jitter_px
-from stages.publication import whole
-from stages.workers import how_many, worker_pool
 
 CHUNK = 100  # frames: a few MB, and a progress line now and then
 # Without a tracker.json the files are flame-head-tracker's own, whose parameters mean FLAME
@@ -35,7 +37,7 @@ def run(job: Job) -> dict:
         job.out,
         tuple(indices),
         head.at_landmarks(head.landmark_ids),
-        formats.read_tracking(layout.tracking_file(tracking, indices[0])),
+        read_tracking(layout.tracking_file(tracking, indices[0])),
     )
     seen = Seen(*map(np.array, zip(*job.progress(_frames(_chunks(job, plan)), len(indices)), strict=True)))
     _write_index(job, plan, crop, head)
@@ -86,7 +88,7 @@ def _head(tracker: dict, tracking, subject: str) -> HeadModel:
 def _indices(tracking, tracker: dict, images: int, subject: str) -> list[int]:
     """The tracked frames, in order, after comparing what is there with what should be."""
     again = f"Run: make track ID={subject}"
-    found = formats.tracked_indices(tracking)
+    found = tracked_indices(tracking)
     lost = sorted(set(tracker.get("tracked", found)) - set(found))
     if lost:
         first = layout.tracking_file(tracking, lost[0])

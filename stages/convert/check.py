@@ -2,15 +2,16 @@
 
 The two sides share the head model's formula and nothing else: `seen_by_tracker` follows flame-head-tracker from its
 npz (Euler pose, OpenGL view, clip space, NDC, screen), `seen_by_trainer` follows FlashAvatar from the .frame as it
-lies on disk (6D rows, R and t, fields of view from frame 0, clip space, pixels). Neither calls stages.cameras, which
-wrote the .frame: a wrong sign there would cancel itself out.
+lies on disk (6D rows, R and t, fields of view from frame 0, clip space, pixels). Neither calls geometry/cameras.py,
+which wrote the .frame: a wrong sign there would cancel itself out.
 """
 
 import numpy as np
 
-from stages import rotations
-from stages.formats import TRACKER_SIZE, FrameRecord, Tracking
-from stages.head_model import HeadModel
+from avatarmake.formats.frame import FrameRecord
+from avatarmake.formats.tracking import TRACKER_SIZE, Tracking
+from avatarmake.geometry import rotations
+from avatarmake.head_model.model import HeadModel
 
 TOLERANCE_PX = 0.01
 

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from stages import formats, layout
+from avatarmake.contract import layout
+from avatarmake.errors import StageError
+from avatarmake.files.whole import whole
+from avatarmake.formats.frame import read_frame, write_frame
+from avatarmake.formats.tracking import Tracking, read_tracking
+from avatarmake.geometry.jitter import RIGID
+from avatarmake.head_model.model import HeadModel
 from stages.convert import check
 from stages.convert.record import convert
-from stages.errors import StageError
-from stages.head_model import HeadModel
-from stages.jitter import RIGID
-from stages.publication import whole
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Plan:
     out: Path
     indices: tuple[int, ...]  # tracked frames in order: dataset frame j is tracking/<indices[j]>.npz
     head: HeadModel  # at its landmarks only
-    first: formats.Tracking  # shape and focal length of the whole video
+    first: Tracking  # shape and focal length of the whole video
     side: int = layout.IMAGE_SIZE
 
 
@@ -41,8 +43,8 @@ class Seen:
 def work(plan: Plan, start: int, stop: int) -> Seen:
     """Convert and check dataset frames start..stop-1. What is there already is checked, not written again."""
     tracked = [_one(plan, j) for j in range(start, stop)]
-    records = [formats.read_frame(layout.checkpoint_file(plan.out, j)) for j in range(start, stop)]
-    video = formats.read_frame(layout.checkpoint_file(plan.out, 0))
+    records = [read_frame(layout.checkpoint_file(plan.out, j)) for j in range(start, stop)]
+    video = read_frame(layout.checkpoint_file(plan.out, 0))
     seen = check.seen_by_tracker(tracked, plan.head, plan.side)
     errors = check.reprojection_errors(seen, check.seen_by_trainer(records, video, plan.head, plan.side))
     worst = int(errors.max(1).argmax())
@@ -57,21 +59,21 @@ def work(plan: Plan, start: int, stop: int) -> Seen:
     return Seen(errors.max(1), errors.mean(1), seen[:, columns].astype(np.float32))
 
 
-def _one(plan: Plan, j: int) -> formats.Tracking:
+def _one(plan: Plan, j: int) -> Tracking:
     """Dataset frame j: its .frame and its image."""
     index = plan.indices[j]
     source = layout.tracking_file(plan.tracking, index)
-    tracking = formats.read_tracking(source)
+    tracking = read_tracking(source)
     where = f"{source.parent.name}/{source.name}"
     same_video(tracking, plan.first, where, f"{source.parent.name}/{plan.indices[0]}.npz")
     target = layout.checkpoint_file(plan.out, j)
     if not target.exists():
-        formats.write_frame(target, convert(tracking, where), frame_id=j)
+        write_frame(target, convert(tracking, where), frame_id=j)
     _image(layout.frame_image(plan.frames, index + 1), layout.dataset_image(plan.out, j + 1))
     return tracking
 
 
-def same_video(t: formats.Tracking, first: formats.Tracking, where: str, where_first: str) -> None:
+def same_video(t: Tracking, first: Tracking, where: str, where_first: str) -> None:
     """FlashAvatar reads K, img_size and shape from frame 0 and ignores cx, cy: all frames must agree on them."""
     k, k_first = t.intrinsics, first.intrinsics
     centre = np.array(t.image_size) / 2

@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from stages import cameras, rotations
-from stages.errors import StageError
-from stages.formats import FrameRecord, Tracking
+from avatarmake.errors import StageError
+from avatarmake.formats.frame import FrameRecord
+from avatarmake.formats.tracking import Tracking
+from avatarmake.geometry import cameras, rotations
 
 
 def convert(t: Tracking, where: str) -> FrameRecord:

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from stages import head_model
-from stages.command import main
-from stages.contract import Job
+from avatarmake import head_model
+from avatarmake.contract.command import main
+from avatarmake.contract.stage import Job
+from avatarmake.errors import Exit, StageError
+from avatarmake.files.whole import whole
 from stages.demo import STAGE, scene, script
 from stages.demo.video import write_video
-from stages.errors import Exit, StageError
-from stages.publication import whole
 
 
 def run(job: Job) -> dict:

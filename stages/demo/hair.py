@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from stages.head_model import HeadModel
-from stages.head_model.mesh import normals
+from avatarmake.head_model.mesh import normals
+from avatarmake.head_model.model import HeadModel
 
 # the lower edge of the hair, (z, y) in metres on the neutral head: from the nape to above the forehead
 EDGE_Z = np.array([-0.175, -0.130, -0.095, -0.070, -0.055, -0.035, -0.010, 0.020])

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from stages.head_model import inner
-from stages.head_model import landmark_names as names
+from avatarmake.head_model import inner
+from avatarmake.head_model import landmark_names as names
 
 LID_TINT, LASH, WALL = np.array([0.98, 0.94, 0.93]), np.array([52.0, 36, 31]), np.array([118.0, 72, 66])
 NOSTRIL, COLLAR = np.array([86.0, 48, 42]), 0.4475  # the collar's outer radius on the atlas

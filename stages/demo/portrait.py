@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from stages import cameras, rotations
-from stages.errors import Exit, StageError
-from stages.head_model import HeadModel
-from stages.head_model import landmark_names as names
-from stages.head_model.bases import SYMMETRIC_SHAPES
+from avatarmake.errors import Exit, StageError
+from avatarmake.geometry import cameras, rotations
+from avatarmake.head_model import landmark_names as names
+from avatarmake.head_model.bases import SYMMETRIC_SHAPES
+from avatarmake.head_model.model import HeadModel
 
 LANDMARKS = Path(__file__).parent / "portrait_landmarks.csv"
 NOISE = 0.4  # px: how far the detector may be off in the portrait
@@ -135,7 +135,7 @@ def main() -> None:
     """Write portrait_landmarks.csv: the mean over enlarged and turned copies, in 0.01 px."""
     import cv2
 
-    from stages.detection import FaceMesh
+    from avatarmake.detection import FaceMesh
 
     picture, found = portrait(), []
     with FaceMesh(static=True) as mesh:

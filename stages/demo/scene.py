@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages import cameras
+from avatarmake.geometry import cameras
+from avatarmake.head_model.mesh import normals
+from avatarmake.head_model.model import HeadModel
 from stages.demo import hair, portrait, texture
 from stages.demo.rasteriser import rasterise, shade
 from stages.demo.script import Performance
-from stages.head_model import HeadModel
-from stages.head_model.mesh import normals
 
 OVER = 2  # supersampling
 LIGHT = np.array([-0.35, -0.55, -0.76])  # where it comes from, in the camera's axes

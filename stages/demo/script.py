@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages import cameras, rotations
-from stages.head_model.bases import NAMED
+from avatarmake.geometry import cameras, rotations
+from avatarmake.head_model.bases import NAMED
 
 DISTANCE = 1.05  # metres from the camera
 FOCAL = 1400 / 512  # of the image's side

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages import cameras
+from avatarmake.geometry import cameras
+from avatarmake.head_model.mesh import normals
+from avatarmake.head_model.model import HeadModel
 from stages.demo import paint
 from stages.demo.portrait import Fit, portrait
 from stages.demo.rasteriser import rasterise
-from stages.head_model import HeadModel
-from stages.head_model.mesh import normals
 
 SIZE = 1024
 ENLARGED = 3  # the portrait is enlarged so much before it is sampled

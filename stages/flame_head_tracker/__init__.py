@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from stages import assets
-from stages.contract import Stage, option
-from stages.errors import Exit, StageError
+from avatarmake import assets
+from avatarmake.contract.stage import Stage, option
+from avatarmake.errors import Exit, StageError
 
 READS = ("face_landmarker", "flame2020", "flame_landmark_embedding", "deca", "mica")  # without these it does not run
 # tracker.json has the digest of our own FLAME, which these say more about

@@ -8,14 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
-from stages import formats, head_model, images, layout, quality
-from stages.command import main
-from stages.contract import Job
-from stages.errors import StageError
+from avatarmake import head_model
+from avatarmake.contract import layout
+from avatarmake.contract.command import main
+from avatarmake.contract.stage import Job
+from avatarmake.detection import quality
+from avatarmake.errors import StageError
+from avatarmake.files.whole import whole
+from avatarmake.formats import images
+from avatarmake.formats.tracking import write_tracking
+from avatarmake.head_model.model import HeadModel
 from stages.flame_head_tracker import STAGE
 from stages.flame_head_tracker.quality import measure
 from stages.flame_head_tracker.tracker import UpstreamTracker, tracking
-from stages.publication import whole
 
 LOOKS = 24  # images over the whole video that are looked at for the person's shape, before all others are
 
@@ -62,7 +67,7 @@ def _track(upstream: UpstreamTracker, frames: Path, out: Path, done: Path, numbe
     results = upstream.track([_image(frames, number) for number in numbers], shape)
     tracked = [(number, result) for number, result in zip(numbers, results, strict=True) if result is not None]
     for number, result in tracked:
-        formats.write_tracking(layout.tracking_file(out, number), tracking(result))
+        write_tracking(layout.tracking_file(out, number), tracking(result))
     parts = [measure(result) for _, result in tracked]
     figures = {name: np.array([part[name] for part in parts], np.float32) for name in quality.FIGURES}
     with whole(done) as path:
@@ -83,7 +88,7 @@ def _shape(upstream: UpstreamTracker, frames: Path, kept: Path, count: int) -> n
     return shape
 
 
-def summary(scratch: Path, count: int, config, head: head_model.HeadModel) -> dict:
+def summary(scratch: Path, count: int, config, head: HeadModel) -> dict:
     """tracker.json, from every batch's figures."""
     parts = []
     for first in range(0, count, config.batch_size):

@@ -1,4 +1,4 @@
-"""The figures of stages/quality.py, of the 68 landmarks that upstream fits, in pixels of our 512 px images.
+"""The figures of detection/quality.py, of the 68 landmarks that upstream fits, in pixels of our 512 px images.
 
 The error is over the 51 within the face, as upstream's own loss; jitter over those that hardly deform. Its figures are
 near those of our own tracker (stages/track/quality.py) and not the same: other points of the face.
@@ -6,8 +6,8 @@ near those of our own tracker (stages/track/quality.py) and not the same: other 
 
 import numpy as np
 
-from stages.formats import TRACKER_SIZE
-from stages.layout import IMAGE_SIZE
+from avatarmake.contract.layout import IMAGE_SIZE
+from avatarmake.formats.tracking import TRACKER_SIZE
 
 OUTLINE = 17  # the first so many of the 68
 RIGID = (*range(17, 27), *range(27, 31), 36, 39, 42, 45)  # brows, bridge of the nose, corners of the eyes

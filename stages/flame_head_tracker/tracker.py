@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from stages import assets, cameras, detection, upstream
-from stages.contract import Stage
-from stages.errors import Exit, StageError
+from avatarmake import assets, detection
+from avatarmake.contract import upstream
+from avatarmake.contract.layout import IMAGE_SIZE
+from avatarmake.contract.stage import Stage
+from avatarmake.errors import Exit, StageError
+from avatarmake.formats.tracking import TRACKER_SIZE, Tracking
+from avatarmake.geometry import cameras
 from stages.flame_head_tracker import READS
-from stages.formats import TRACKER_SIZE, Tracking
-from stages.layout import IMAGE_SIZE
 
 KEYS = {  # asset -> the key of upstream's configuration that names its file
     "face_landmarker": "mediapipe_face_landmarker_v2_path",

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stages.contract import Stage, option
-from stages.errors import Exit, StageError
-from stages.layout import Subject
-from stages.publication import receipt
+from avatarmake.contract.layout import Subject
+from avatarmake.contract.publication import receipt
+from avatarmake.contract.stage import Stage, option
+from avatarmake.errors import Exit, StageError
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.command import main
-from stages.contract import Job
-from stages.errors import StageError
+from avatarmake.contract.command import main
+from avatarmake.contract.layout import IMAGE_SIZE, frame_image
+from avatarmake.contract.stage import Job
+from avatarmake.errors import StageError
+from avatarmake.files.whole import whole
+from avatarmake.formats.images import crop, resize, write_jpeg
 from stages.frames import STAGE
 from stages.frames.face import find_people, square_around
 from stages.frames.video import Frame, Video
-from stages.images import crop, resize, write_jpeg
-from stages.layout import IMAGE_SIZE, frame_image
-from stages.publication import whole
 
 SMALL = 256  # a box of fewer pixels makes a soft avatar: worth a line
 ROUNDING = 2e-3  # seconds: containers round timestamps to milliseconds

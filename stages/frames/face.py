@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from stages.detection import FaceDetector, FaceMesh
-from stages.images import crop, resize
+from avatarmake.detection import FaceDetector, FaceMesh
+from avatarmake.formats.images import crop, resize
 
 CONTEXT = 2.0  # side of the image in which the mesh is looked for, in sides of the detector's box
 MESH_PIXELS = (192, 512)  # that image's side in pixels is brought into this range

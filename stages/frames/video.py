@@ -13,7 +13,7 @@ import av.error
 import numpy as np
 from av.video.reformatter import Colorspace
 
-from stages.errors import StageError
+from avatarmake.errors import StageError
 
 READABLE = 0.9  # of a video: with less, it is refused rather than half used
 ENOUGH_KEYFRAMES = 12  # to see where a head goes without decoding all that lies between

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.contract import Stage, option
-from stages.errors import Exit, StageError
+from avatarmake.contract.stage import Stage, option
+from avatarmake.errors import Exit, StageError
 
 HEAD_LABELS = frozenset({*range(1, 16), 17})  # BiSeNet: all but background, cloth (16) and hat (18)
 HAT_LABEL = 18

@@ -9,20 +9,21 @@ from pathlib import Path
 
 import numpy as np
 
-from stages import assets, head_model
-from stages.command import main
-from stages.contract import Job
-from stages.errors import StageError
-from stages.formats import read_frame
-from stages.layout import checkpoint_file
+from avatarmake import assets, head_model
+from avatarmake.contract.command import main
+from avatarmake.contract.layout import checkpoint_file
+from avatarmake.contract.publication import RECEIPT, SUMS, receipt
+from avatarmake.contract.stage import Job
+from avatarmake.contract.workers import how_many, worker_pool
+from avatarmake.errors import StageError
+from avatarmake.files.whole import whole
+from avatarmake.formats.frame import read_frame
 from stages.mask import BISENET, STAGE, MaskConfig, work
 from stages.mask.audit import FAULTS
 from stages.mask.geometry import HeadProjector
 from stages.mask.pictures import write_examples
 from stages.mask.source import PARTS, Plan
 from stages.mask.work import Done, Finding, mask_file, take_over
-from stages.publication import RECEIPT, SUMS, receipt, whole
-from stages.workers import how_many, worker_pool
 
 CHUNK = 128  # images a process takes at a time; it looks at two more, their neighbours
 REPLACED = "replaced"  # below masks/: files that an audit put aside

@@ -6,8 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from stages.images import LABEL, resize, resize_labels
-from stages.layout import IMAGE_SIZE
+from avatarmake.contract.layout import IMAGE_SIZE
+from avatarmake.formats.images import LABEL, resize, resize_labels
 from stages.mask.geometry import HeadView
 from stages.mask.parsing import COLLAR, solid_mask
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from stages.errors import Exit, StageError
-from stages.images import LABELS
-from stages.layout import IMAGE_SIZE
+from avatarmake.contract.layout import IMAGE_SIZE
+from avatarmake.errors import Exit, StageError
+from avatarmake.formats.images import LABELS
 from stages.mask import torch_file
 
 EPSILON = 1e-5  # PyTorch's, added to a variance before its root is taken

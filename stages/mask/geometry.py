@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages import rotations
-from stages.cameras import project
-from stages.formats import FrameRecord
-from stages.head_model import JAW, HeadModel
+from avatarmake.formats.frame import FrameRecord
+from avatarmake.geometry import rotations
+from avatarmake.geometry.cameras import project
+from avatarmake.head_model.model import JAW, HeadModel
 
 SOLID = ("face", "ears", "scalp", "lips", "left_eyeball", "right_eyeball")  # regions that are head whatever else is
 SPACING = 0.004  # metres between the points by which the solid part is drawn

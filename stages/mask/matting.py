@@ -7,7 +7,7 @@ from a quarter-size image, which is a sixteenth of the work.
 import cv2
 import numpy as np
 
-from stages.layout import IMAGE_SIZE
+from avatarmake.contract.layout import IMAGE_SIZE
 
 SMALL = IMAGE_SIZE // 2  # what the network sees
 QUARTER = IMAGE_SIZE // 4

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.errors import Exit, StageError
-from stages.images import LABELS
-from stages.layout import IMAGE_SIZE
+from avatarmake.contract.layout import IMAGE_SIZE
+from avatarmake.errors import Exit, StageError
+from avatarmake.formats.images import LABELS
 
 # Images that go to the parser together. On a CPU a batch saves nothing and costs 100 MB an image, so there they go one
 # by one; on a GPU at once, where the file has an axis for that.

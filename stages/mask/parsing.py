@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from stages.layout import IMAGE_SIZE
+from avatarmake.contract.layout import IMAGE_SIZE
 from stages.mask.geometry import CELL, HeadView
 from stages.mask.matting import QUARTER, SMALL, Guide, quartered
 

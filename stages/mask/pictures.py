@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.images import read_mask, read_rgb, tint, write_jpeg
-from stages.layout import dataset_image
+from avatarmake.contract.layout import dataset_image
+from avatarmake.formats.images import read_mask, read_rgb, tint, write_jpeg
 from stages.mask import audit
 from stages.mask.work import Finding, mask_file
 

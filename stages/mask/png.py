@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from isal import isal_zlib
 
-from stages.publication import whole
+from avatarmake.files.whole import whole
 
 
 def write_mask(path: Path, mask: np.ndarray) -> None:

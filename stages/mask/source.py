@@ -8,10 +8,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from stages import formats
-from stages.detection import SelfieSegmenter
-from stages.images import read_labels, read_rgb, resize_labels
-from stages.layout import IMAGE_SIZE, checkpoint_file, dataset_image
+from avatarmake.contract.layout import IMAGE_SIZE, checkpoint_file, dataset_image
+from avatarmake.detection import SelfieSegmenter
+from avatarmake.formats.frame import read_frame
+from avatarmake.formats.images import read_labels, read_rgb, resize_labels
 from stages.mask.geometry import HeadProjector, HeadView
 from stages.mask.matting import Guide, alpha_from, made_solid, steadied, stillness
 from stages.mask.networks import BATCH, FaceParser, InOrder, VideoMatting
@@ -86,7 +86,7 @@ class MaskSource:
         return self._labels.get(number)
 
     def views(self, numbers: list[int]) -> list[HeadView]:
-        records = [formats.read_frame(checkpoint_file(self.plan.dataset, n - 1)) for n in numbers]
+        records = [read_frame(checkpoint_file(self.plan.dataset, n - 1)) for n in numbers]
         return self.plan.projector.views(records)
 
     @cached_property

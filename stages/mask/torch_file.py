@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stages import torch_archive
-from stages.errors import Exit, StageError
+from avatarmake.errors import Exit, StageError
+from avatarmake.formats import torch_archive
 
 AGAIN = "Remove it, then type: make assets GET=bisenet_torch"
 LARGEST = 1 << 28  # bytes: 79999_iter.pth has 53 million,

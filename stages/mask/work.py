@@ -8,8 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from stages.images import read_mask, write_jpeg
-from stages.layout import alpha_mask, parsing_mask
+from avatarmake.contract.layout import alpha_mask, parsing_mask
+from avatarmake.formats.images import read_mask, write_jpeg
 from stages.mask import audit
 from stages.mask.png import write_mask
 from stages.mask.source import PARTS, MaskSource, Plan

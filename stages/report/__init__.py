@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stages.contract import Stage, option
-from stages.layout import Subject
+from avatarmake.contract.layout import Subject
+from avatarmake.contract.stage import Stage, option
 
 
 @dataclass(frozen=True)

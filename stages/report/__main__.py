@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from stages.command import main
-from stages.contract import Job
-from stages.publication import whole
+from avatarmake.contract.command import main
+from avatarmake.contract.stage import Job
+from avatarmake.files.whole import whole
 from stages.report import STAGE, metrics, page, truth, video
 from stages.report.subject import Finished
 

@@ -5,8 +5,9 @@ import io
 
 import numpy as np
 
-from stages import cameras, images
-from stages.layout import IMAGE_SIZE
+from avatarmake.contract.layout import IMAGE_SIZE
+from avatarmake.formats import images
+from avatarmake.geometry import cameras
 from stages.report.subject import Finished
 
 MESH, POINT = (94, 234, 212), (251, 146, 60)  # the model is teal, what was detected is orange, as in the text

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from stages import formats, head_model, images, layout
-from stages.contract import Job
-from stages.errors import StageError
-from stages.head_model import HeadModel
-from stages.publication import receipt
+from avatarmake import head_model
+from avatarmake.contract import layout
+from avatarmake.contract.publication import receipt
+from avatarmake.contract.stage import Job
+from avatarmake.errors import StageError
+from avatarmake.formats import images
+from avatarmake.formats.tracking import Tracking, read_tracking
+from avatarmake.head_model.model import HeadModel
 
 WHITE = np.float32(255)
 
@@ -63,9 +66,9 @@ class Finished:
         rows = [{"split": name, **row} for name, s in self.evaluation["splits"].items() for row in s["per_frame"]]
         return sorted(rows, key=lambda row: row["frame"])
 
-    def tracked(self, number: int) -> formats.Tracking:
+    def tracked(self, number: int) -> Tracking:
         """The tracker's result for dataset image `number`."""
-        return formats.read_tracking(layout.tracking_file(self.tracking, self.index["images"][number - 1] - 1))
+        return read_tracking(layout.tracking_file(self.tracking, self.index["images"][number - 1] - 1))
 
     def image(self, number: int) -> np.ndarray:
         return images.read_rgb(layout.dataset_image(self.dataset, number))

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stages import cameras
-from stages.errors import StageError
-from stages.formats import Tracking
+from avatarmake.errors import StageError
+from avatarmake.formats.tracking import Tracking
+from avatarmake.geometry import cameras
 from stages.report.subject import Finished
 
 KEYS = ("expression", "jaw_pose", "eyelids", "R", "t", "intrinsics", "landmarks")

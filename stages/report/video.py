@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.layout import IMAGE_SIZE as SIDE
+from avatarmake.contract.layout import IMAGE_SIZE as SIDE
 from stages.report import pictures
 from stages.report.subject import Finished
 

@@ -3,9 +3,9 @@
 import re
 from dataclasses import dataclass
 
-from stages import assets
-from stages.contract import Stage, option
-from stages.errors import Exit, StageError
+from avatarmake import assets
+from avatarmake.contract.stage import Stage, option
+from avatarmake.errors import Exit, StageError
 
 KNOWN = {
     "detector": ("auto", "mesh", "landmarker"),

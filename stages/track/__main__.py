@@ -7,16 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from stages import assets, head_model, quality
-from stages.command import main
-from stages.contract import Job
-from stages.errors import StageError
-from stages.layout import IMAGE_SIZE
-from stages.publication import whole
+from avatarmake import assets, head_model
+from avatarmake.contract.command import main
+from avatarmake.contract.layout import IMAGE_SIZE
+from avatarmake.contract.stage import Job
+from avatarmake.contract.workers import how_many, worker_pool
+from avatarmake.detection import quality
+from avatarmake.errors import StageError
+from avatarmake.files.whole import whole
 from stages.track import STAGE, TrackConfig, identity, work
-from stages.workers import how_many, worker_pool
 
-MODULES = ("stages.track.work", "stages.detection", "mediapipe")  # of its worker processes, imported once
+MODULES = ("stages.track.work", "avatarmake.detection", "mediapipe")  # of its worker processes, imported once
 
 
 def run(job: Job) -> dict | None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.head_model import N_SHAPE, HeadModel
-from stages.layout import IMAGE_SIZE
+from avatarmake.contract.layout import IMAGE_SIZE
+from avatarmake.head_model.model import N_SHAPE, HeadModel
 from stages.track import parameters as P
 from stages.track.points import OUTER_CORNERS
 from stages.track.projection import Projection

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.detection import N_BLENDSHAPES, N_LANDMARKS, FaceDetector, FaceLandmarker, FaceMesh
-from stages.images import read_rgb
-from stages.layout import frame_image
+from avatarmake.contract.layout import frame_image
+from avatarmake.detection import N_BLENDSHAPES, N_LANDMARKS, FaceDetector, FaceLandmarker, FaceMesh
+from avatarmake.formats.images import read_rgb
 from stages.track.chunks import WARM_UP
 
 SEVERAL = 3  # faces told apart where there is more than one

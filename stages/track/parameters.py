@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages import rotations
-from stages.cameras import FLIP
+from avatarmake.geometry import rotations
+from avatarmake.geometry.cameras import FLIP
 
 EXPRESSION, JAW, EYES, EYELIDS = slice(0, 100), slice(100, 103), slice(103, 107), slice(107, 109)
 ROTATION, TRANSLATION = slice(109, 112), slice(112, 115)

@@ -5,7 +5,7 @@
 
 import numpy as np
 
-from stages.detection import N_LANDMARKS
+from avatarmake.detection import N_LANDMARKS
 
 RIGHT_BROW = (70, 63, 105, 66, 107, 55, 65, 52, 53, 46)
 LEFT_BROW = (300, 293, 334, 296, 336, 285, 295, 282, 283, 276)

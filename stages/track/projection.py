@@ -1,6 +1,6 @@
 """Parameters -> landmarks in the image, with the analytic Jacobian.
 
-The head model's formula (stages/head_model) at the landmarks only, for a head whose root and neck do not move (all
+The head model's formula (avatarmake/head_model) at the landmarks only, for a head whose root and neck do not move (all
 rigid motion is the camera's): x = sum_j w_j (R_j (v - J_j) + J_j), then y = R (x - pivot) + t, and
 uv = f y_xy / y_z + centre. The pivot is between the outer corners of the eyes: a head that turns stays in its place,
 wherever the model has its origin. (parameters.camera gives the camera of the model's own coordinates.)
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages import rotations
-from stages.head_model import JAW as JAW_JOINT
-from stages.head_model import LEFT_EYE, N_SHAPE, RIGHT_EYE, HeadModel
+from avatarmake.geometry import rotations
+from avatarmake.head_model.model import JAW as JAW_JOINT
+from avatarmake.head_model.model import LEFT_EYE, N_SHAPE, RIGHT_EYE, HeadModel
 from stages.track import parameters as P
 from stages.track.points import OUTER_CORNERS
 

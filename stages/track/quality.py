@@ -1,11 +1,11 @@
-"""The figures of stages/quality.py for our own tracker, measured the same way everywhere.
+"""The figures of detection/quality.py for our own tracker, measured the same way everywhere.
 
 The error is over all landmarks that the model embeds but the face oval, those the solver did not look at included.
 """
 
 import numpy as np
 
-from stages import jitter
+from avatarmake.geometry import jitter
 from stages.track.identity import outer_eye_distance
 from stages.track.points import FACE_OVAL
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from stages import head_model
-from stages.cameras import cam_from_extrinsics, intrinsics_from_focal
-from stages.errors import StageError
-from stages.formats import LEFT_BLINK, RIGHT_BLINK, Tracking, write_tracking
-from stages.layout import IMAGE_SIZE, tracking_file
-from stages.publication import whole
+from avatarmake import head_model
+from avatarmake.contract.layout import IMAGE_SIZE, tracking_file
+from avatarmake.errors import StageError
+from avatarmake.files.whole import whole
+from avatarmake.formats.tracking import LEFT_BLINK, RIGHT_BLINK, Tracking, write_tracking
+from avatarmake.geometry.cameras import cam_from_extrinsics, intrinsics_from_focal
 from stages.track import identity, parameters, points, quality
 from stages.track.chunks import Chunks
 from stages.track.landmarks import LandmarkerDetector, MeshDetector, has_face, open_detector

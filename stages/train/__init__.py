@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from stages.contract import Stage, option
+from avatarmake.contract.stage import Stage, option
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 
-from stages.errors import Exit, StageError
+from avatarmake.errors import Exit, StageError
 
 
 class Backend(NamedTuple):

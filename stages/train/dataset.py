@@ -11,9 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from stages import cameras, formats, head_model, images, layout, rotations
-from stages.errors import StageError
-from stages.head_model import HeadModel
+from avatarmake import head_model
+from avatarmake.contract import layout
+from avatarmake.errors import StageError
+from avatarmake.formats import images
+from avatarmake.formats.frame import read_frame
+from avatarmake.geometry import cameras, rotations
+from avatarmake.head_model.model import HeadModel
 from stages.train.compositing import composite
 from stages.train.rasteriser import Camera
 
@@ -44,7 +48,7 @@ class Dataset:
         if not count:
             raise StageError("holds no frame", dataset, f"Run: make track ID={subject}")
         self.numbers = list(range(1, count + 1))
-        records = [formats.read_frame(layout.checkpoint_file(dataset, i)) for i in range(count)]
+        records = [read_frame(layout.checkpoint_file(dataset, i)) for i in range(count)]
         first = records[0]
         self.shape, self.image_size = first.shape, first.image_size
         self.intrinsics = first.intrinsics.astype(np.float64)

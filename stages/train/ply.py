@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.publication import whole
+from avatarmake.files.whole import whole
 
 SH0 = 0.28209479177387814  # the constant spherical harmonic: colour = SH0 f_dc + 0.5
 FIELDS = "x y z nx ny nz f_dc_0 f_dc_1 f_dc_2 opacity scale_0 scale_1 scale_2 rot_0 rot_1 rot_2 rot_3".split()

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from stages import rotations
+from avatarmake.geometry import rotations
 
 UNIT = np.array([0.01] * 3 + [0.001] * 3)  # radians, metres: about 1 px each at 512
 REACH = 0.6  # of the median distance between codes: how far alike goes

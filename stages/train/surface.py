@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stages.head_model import HeadModel
+from avatarmake.head_model.model import HeadModel
 
 # How much denser than the bare skin of the neck: what moves and what is looked at
 DENSITY = {

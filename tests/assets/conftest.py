@@ -8,8 +8,8 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from stages import assets
-from stages.engine import download, pins, web
+from avatarmake import assets
+from avatarmake.assets import download, pins, web
 
 
 @dataclass

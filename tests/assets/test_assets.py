@@ -16,12 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from stages import __main__ as command
-from stages import assets, engine
-from stages.contract import ROOT
-from stages.engine import doctor, pins
-from stages.engine import download as module
-from stages.errors import Exit, StageError
+from avatarmake import ROOT, assets, doctor
+from avatarmake import __main__ as command
+from avatarmake.assets import download as module
+from avatarmake.assets import pins
+from avatarmake.contract.layout import STAGES
+from avatarmake.contract.stage import load
+from avatarmake.errors import Exit, StageError
 
 BODY = bytes(range(256)) * 40
 OTHER = bytes(reversed(BODY))
@@ -262,9 +263,9 @@ def test_the_manifest_is_in_order():
         assert all((ROOT / "stages" / stage).is_dir() for stage in asset.stages)
 
 
-@pytest.mark.parametrize("stage", engine.STAGES)
+@pytest.mark.parametrize("stage", STAGES)
 def test_the_manifest_names_every_stage_that_reads_an_asset(stage):
-    declared = engine.load(stage)
+    declared = load(stage)
     configs = [declared.config()]
     if "head_model" in {f.name for f in dataclasses.fields(declared.config)}:
         configs.append(declared.config(head_model="flame"))
@@ -333,8 +334,8 @@ def test_the_account_comes_from_a_prompt(gated, somebody, monkeypatch, capfd):
 HOST = """
 import sys
 from pathlib import Path
-from stages import __main__, assets
-from stages.engine import download, pins
+from avatarmake import __main__, assets
+from avatarmake.assets import download, pins
 assets.MANIFEST, pins.LOCK, download.PAUSES = Path(sys.argv[1]), Path(sys.argv[2]), ()
 sys.exit(__main__.main(sys.argv[3:]))
 """

@@ -7,12 +7,13 @@ import subprocess
 
 import pytest
 
-from stages.engine import download as module
-from stages.engine import host, web
-from stages.engine.download import download
-from stages.engine.meter import Meter
-from stages.engine.web import Form
-from stages.errors import Exit, StageError
+from avatarmake import host
+from avatarmake.assets import download as module
+from avatarmake.assets import web
+from avatarmake.assets.download import download
+from avatarmake.assets.meter import Meter
+from avatarmake.assets.web import Form
+from avatarmake.errors import Exit, StageError
 
 BODY = bytes(range(256)) * 40  # 10,240 bytes
 OTHER = bytes(reversed(BODY))

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from stages import head_model
-from stages.command import command
+from avatarmake import head_model
+from avatarmake.contract.command import command
 from stages.convert import STAGE, __main__
 from tests import synthetic
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from stages import cameras, formats, rotations
+from avatarmake.formats.frame import read_frame, write_frame
+from avatarmake.geometry import cameras, rotations
 from stages.convert import check
 from stages.convert.record import convert
 from tests import synthetic
@@ -19,8 +20,8 @@ def records(tracked, tmp_path):
     """As they are after having been on disk, in float32."""
     read = []
     for i, t in enumerate(tracked):
-        formats.write_frame(tmp_path / f"{i}.frame", convert(t, str(i)), i)
-        read.append(formats.read_frame(tmp_path / f"{i}.frame"))
+        write_frame(tmp_path / f"{i}.frame", convert(t, str(i)), i)
+        read.append(read_frame(tmp_path / f"{i}.frame"))
     return read
 
 
@@ -42,7 +43,7 @@ def test_exact(error):
 
 
 def test_tracker_side_is_opencvs_projection(tracked, head):
-    """The independent path against stages.cameras, which track uses."""
+    """The independent path against geometry/cameras.py, which track uses."""
     seen = check.seen_by_tracker(tracked, head, 512)
     t = tracked[3]
     points = head.vertices(t.shape, t.expression[None], t.jaw_pose[None], t.eye_pose[None], t.eyelids[None])

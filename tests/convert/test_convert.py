@@ -8,12 +8,14 @@ import sys
 import numpy as np
 import pytest
 
-from stages import formats, layout
-from stages.contract import ROOT
+from avatarmake import ROOT
+from avatarmake.contract import layout
+from avatarmake.errors import Exit
+from avatarmake.formats.frame import read_frame
+from avatarmake.formats.tracking import write_tracking
+from avatarmake.head_model import open_head
 from stages.convert import __main__ as stage
 from stages.convert import chunk
-from stages.errors import Exit
-from stages.head_model import open_head
 from tests import synthetic
 
 
@@ -22,7 +24,7 @@ def change(subject, index, **values):
     t = synthetic.performance(index)
     for name, value in values.items():
         setattr(t, name, value)
-    formats.write_tracking(layout.tracking_file(subject.directory("tracking"), index), t)
+    write_tracking(layout.tracking_file(subject.directory("tracking"), index), t)
 
 
 def tree(root):
@@ -45,7 +47,7 @@ def test_frame_0_pairs_with_image_1(subject, convert):
     convert(subject)
     dataset, frames = subject.directory("dataset"), subject.directory("frames")
     assert layout.dataset_image(dataset, 3).read_bytes() == layout.frame_image(frames, 4).read_bytes()
-    frame = formats.read_frame(layout.checkpoint_file(dataset, 2))
+    frame = read_frame(layout.checkpoint_file(dataset, 2))
     np.testing.assert_array_equal(frame.expression, synthetic.performance(3).expression)
 
 
@@ -165,7 +167,7 @@ def test_blendshapes_stand_in_for_eyelids(subject, convert):
     scores[9], scores[10] = 0.75, 0.25
     change(subject, 0, eyelids=None, blendshapes=scores)
     assert convert(subject)[0] == Exit.OK
-    frame = formats.read_frame(layout.checkpoint_file(subject.directory("dataset"), 0))
+    frame = read_frame(layout.checkpoint_file(subject.directory("dataset"), 0))
     assert frame.eyelids.tolist() == [0.75, 0.25]
 
 

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from stages import cameras, head_model
-from stages.command import command
+from avatarmake import head_model
+from avatarmake.contract.command import command
+from avatarmake.contract.layout import Subject
+from avatarmake.errors import Exit
+from avatarmake.geometry import cameras
+from avatarmake.head_model import landmark_names as names
 from stages.demo import STAGE, portrait, scene, script
 from stages.demo.__main__ import run
-from stages.errors import Exit
-from stages.head_model import landmark_names as names
-from stages.layout import Subject
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +91,7 @@ def test_the_script_acts():
 
 
 def test_the_detector_sees_the_face_where_the_truth_has_it_and_the_blinks(who):
-    from stages.detection import FaceMesh
+    from avatarmake.detection import FaceMesh
 
     size, act = 512, script.perform(300, 25, 512, 0)
     behind, inside = scene.ground(size), np.setdiff1d(np.arange(478), names.FACE_OVAL)

@@ -1,84 +1,14 @@
-"""The local engine, with a lock of one tiny package made here: no network."""
+"""Which engine runs a stage, and what the local one does."""
 
-import hashlib
 import os
 import signal
 import subprocess
 import sys
-import zipfile
 
 import pytest
 
-from stages import engine
-from stages.engine import local, registry
-from stages.errors import Exit, StageError
-
-
-@pytest.fixture
-def tiny(tmp_path, monkeypatch):
-    """A lock file for the stage `track` that asks for the wheel `tiny`; returns a function that writes it."""
-    wheels = tmp_path / "wheels"
-    wheels.mkdir()
-    lock = tmp_path / "requirements.lock"
-
-    def write(version: str) -> None:
-        wheel = wheels / f"tiny-{version}-py3-none-any.whl"
-        info = f"tiny-{version}.dist-info"
-        with zipfile.ZipFile(wheel, "w") as z:
-            z.writestr("tiny.py", f"version = '{version}'\n")
-            z.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: tiny\nVersion: {version}\n")
-            z.writestr(
-                f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-            )
-            z.writestr(f"{info}/RECORD", f"tiny.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
-        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-        lock.write_text(f"tiny=={version} \\\n    --hash=sha256:{digest}\n")
-
-    monkeypatch.setattr(local, "ROOT", tmp_path)
-    monkeypatch.setattr(local, "HOME", tmp_path / ".venv")
-    monkeypatch.setattr(registry, "HOME", tmp_path / ".venv")
-    monkeypatch.setattr(local, "lock_file", lambda name: lock)
-    monkeypatch.setattr(registry, "settings", lambda: {"find-links": [str(wheels)]})
-    monkeypatch.setenv("UV_NO_INDEX", "1")
-    write("1.0")
-    return write
-
-
-def version(python) -> str:
-    return subprocess.run(
-        [python, "-c", "import tiny; print(tiny.version)"], capture_output=True, text=True
-    ).stdout.strip()
-
-
-def test_the_environment_is_made_once_and_again_when_its_lock_changes(tiny, capsys):
-    python = local.python("track")
-    assert version(python) == "1.0" and "making" in capsys.readouterr().err
-    assert local.python("track") == python and "making" not in capsys.readouterr().err
-    tiny("2.0")
-    assert version(local.python("track")) == "2.0"
-
-
-def test_a_wrong_hash_makes_no_environment(tiny, tmp_path):
-    lock = tmp_path / "requirements.lock"
-    lock.write_text(lock.read_text()[:-9] + "deadbeef\n")
-    with pytest.raises(StageError, match="(?i)hash") as raised:
-        local.python("track")
-    assert raised.value.exit == Exit.ENVIRONMENT
-    assert not local.is_made("track") and not (tmp_path / ".venv" / "track").exists()
-
-
-def test_a_killed_setup_is_begun_again(tiny, tmp_path):
-    half = tmp_path / ".venv" / ".track.new"
-    half.mkdir(parents=True)
-    (half / "rubbish").write_text("half an environment")
-    assert version(local.python("track")) == "1.0"
-    assert not half.exists() and not (tmp_path / ".venv" / "track" / "rubbish").exists()
-
-
-def test_a_missing_lock_says_make_lock(tmp_path, monkeypatch):
-    monkeypatch.setattr(local, "lock_file", lambda name: tmp_path / "none")
-    with pytest.raises(StageError, match="make lock"):
-        local.python("track")
+from avatarmake import engine
+from avatarmake.errors import Exit, StageError
 
 
 def test_engine_names(monkeypatch):
@@ -96,7 +26,7 @@ def test_auto_takes_local_and_says_why(monkeypatch):
 
 
 def test_docker_asked_for_and_not_there_is_one_line(tmp_path):
-    words = [sys.executable, "-m", "stages", "run", "demo", "demo", f"--data={tmp_path}"]
+    words = [sys.executable, "-m", "avatarmake", "run", "demo", "demo", f"--data={tmp_path}"]
     environment = os.environ | {"ENGINE": "docker", "DOCKER_HOST": "unix:///nowhere.sock"}
     done = subprocess.run(words, env=environment, capture_output=True, text=True)
     assert done.returncode == Exit.ENVIRONMENT
@@ -106,8 +36,11 @@ def test_docker_asked_for_and_not_there_is_one_line(tmp_path):
 def test_the_stage_takes_the_runner_s_place(tmp_path):
     """Exit codes, Ctrl-C and kill -9 are the stage's own: there is no process between it and make."""
     script = (
-        "from stages.engine import local, request, load; import os, signal\n"
-        f"local.python = lambda name: {sys.executable!r}\n"
+        "import os, signal\n"
+        "from avatarmake.contract.stage import load\n"
+        "from avatarmake.engine import local, request\n"
+        "from avatarmake.environments import venv\n"
+        f"venv.python = lambda name: {sys.executable!r}\n"
         f"asked = request.parse(load('demo'), ['demo', '--data={tmp_path}', '--frames=-1'])\n"
         "os.execve = lambda path, words, env: os.kill(os.getpid(), signal.SIGKILL)\n"
         "local.run(asked, {})"

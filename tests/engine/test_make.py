@@ -6,8 +6,9 @@ import subprocess
 
 import pytest
 
-from stages import engine, layout
-from stages.contract import ROOT
+from avatarmake import ROOT
+from avatarmake.contract import layout
+from avatarmake.contract.stage import load
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 PIPELINE = list(layout.WRITER.values())  # the other trackers are no targets of their own
@@ -24,7 +25,7 @@ def recipe(*words: str) -> list[str]:
     """The stages that make would run, in its order, without running them."""
     done = make("-n", "-o", ".venv/host/lock", *words)
     assert done.returncode == 0, done.stderr
-    return re.findall(r"-m stages run (\w+)", done.stdout)
+    return re.findall(r"-m avatarmake run (\w+)", done.stdout)
 
 
 def prerequisites(target: str) -> set[str]:
@@ -67,7 +68,7 @@ def test_make_and_the_stages_agree_on_what_comes_before(stage):
         for target in prerequisites(todo.pop()) - before:
             before.add(target)
             todo.append(target)
-    assert {layout.WRITER[d] for d in engine.load(stage).reads} <= before
+    assert {layout.WRITER[d] for d in load(stage).reads} <= before
 
 
 def test_no_stage_runs_twice():
@@ -103,7 +104,7 @@ def test_an_unknown_tracker_is_one_line():
 
 def test_options_in_the_makefile_are_the_stages_own():
     for stage, words in re.findall(r"^\s*options\.(\w+)\s*=(.*)", MAKEFILE, re.MULTILINE):
-        names = {f"--{name.replace('_', '-')}" for name in engine.load(stage).config.__dataclass_fields__}
+        names = {f"--{name.replace('_', '-')}" for name in load(stage).config.__dataclass_fields__}
         assert set(re.findall(r"--[a-z-]+", words)) <= names, stage
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from stages.command import command
-from stages.contract import Stage, option
-from stages.engine import request
-from stages.errors import StageError
-from stages.layout import Subject
+from avatarmake.contract.command import command
+from avatarmake.contract.layout import Subject
+from avatarmake.contract.stage import Stage, option
+from avatarmake.engine import request
+from avatarmake.errors import StageError
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def test_an_option_that_the_stage_lost_is_forgotten(tmp_path, video, monkeypatch
 
 def test_a_new_version_of_the_sources_gets_a_new_cache(tmp_path, monkeypatch):
     old = ask(tmp_path).cache("local")
-    monkeypatch.setattr(request, "source_files", lambda stage: [Path(__file__)])
+    monkeypatch.setattr(request, "closure", lambda stage: [Path(__file__)])
     monkeypatch.setattr(request, "ROOT", Path(__file__).parent)
     new = ask(tmp_path).cache("local")
     assert new != old and new.is_dir() and not old.exists()

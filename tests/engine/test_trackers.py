@@ -4,11 +4,12 @@ import json
 
 import pytest
 
-from stages import engine
-from stages.engine import request
-from stages.errors import Exit, StageError
-from stages.layout import Subject
-from stages.publication import RECEIPT
+from avatarmake import engine
+from avatarmake.contract.layout import Subject
+from avatarmake.contract.publication import RECEIPT
+from avatarmake.contract.stage import load
+from avatarmake.engine import request
+from avatarmake.errors import Exit, StageError
 
 
 def write_receipt(directory, stage: str) -> None:
@@ -66,12 +67,12 @@ def test_a_missing_asset_is_said_before_an_engine_is_chosen(data, monkeypatch):
 
 def test_another_tracker_s_work_is_named_in_a_word(data):
     tracked_by(data, "flame_head_tracker")
-    asked = request.parse(engine.load("track"), ["roman", f"--data={data}"])
+    asked = request.parse(load("track"), ["roman", f"--data={data}"])
     assert asked.state() == (False, "track roman: to do, what is there is flame_head_tracker's")
 
 
 def test_status_has_one_line_for_tracking(data, capsys):
-    from stages.engine import status
+    from avatarmake import status
 
     status.show("roman", data)
     shown = capsys.readouterr().out
@@ -81,8 +82,7 @@ def test_status_has_one_line_for_tracking(data, capsys):
 
 def test_status_makes_the_patched_copy_that_a_tracker_s_key_depends_on(data, monkeypatch, capsys):
     """It is no fault of the subject's that another terminal asks."""
-    from stages import patches
-    from stages.engine import status
+    from avatarmake import patches, status
 
     copy = data / "patched"
     copy.mkdir()
@@ -97,9 +97,9 @@ def test_status_makes_the_patched_copy_that_a_tracker_s_key_depends_on(data, mon
 
 def test_a_stage_by_itself_looks_for_what_it_needs(data, capsys):
     """In its container, or after the host has looked."""
-    from stages.command import command
+    from avatarmake.contract.command import command
 
     argv = ["roman", f"--data={data}", "--detector=landmarker"]
-    code = command(engine.load("track"), lambda job: pytest.fail("it ran"), argv)
+    code = command(load("track"), lambda job: pytest.fail("it ran"), argv)
     assert code == Exit.MISSING_ASSET
     assert "make assets GET=face_landmarker" in capsys.readouterr().err

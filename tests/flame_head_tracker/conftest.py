@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages import images, layout, patches
-from stages.contract import ROOT
-from stages.errors import Exit, StageError
-from stages.layout import Subject
+from avatarmake import ROOT, patches
+from avatarmake.contract import layout
+from avatarmake.contract.layout import Subject
+from avatarmake.errors import Exit, StageError
+from avatarmake.formats import images
 from tests.flame_head_tracker import small_sources, standins
 from tests.synthetic import finish
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stages import assets, head_model
+from avatarmake import assets, head_model
 from tests import flame_model
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from stages.errors import StageError
+from avatarmake.errors import StageError
 from tests.flame_head_tracker.conftest import OVERLAY
 
 

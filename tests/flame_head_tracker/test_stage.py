@@ -10,14 +10,18 @@ import numpy as np
 import pytest
 import torch
 
-from stages import assets, cameras, formats, images, layout, patches
-from stages.command import command
+from avatarmake import assets, patches
+from avatarmake.contract import layout
+from avatarmake.contract.command import command
+from avatarmake.contract.layout import Subject
+from avatarmake.errors import Exit
+from avatarmake.formats import images
+from avatarmake.formats.tracking import read_tracking, tracked_indices
+from avatarmake.geometry import cameras
 from stages.convert import STAGE as CONVERT
 from stages.convert.__main__ import run as convert
-from stages.errors import Exit
 from stages.flame_head_tracker import READS, STAGE, FlameHeadTrackerConfig
 from stages.flame_head_tracker.__main__ import run
-from stages.layout import Subject
 from tests.flame_head_tracker.conftest import BATCH, BLANK, FRAMES
 from tests.synthetic import finish
 
@@ -74,7 +78,7 @@ def one_tracker(environment, made, monkeypatch):
 
 def test_what_it_writes(tracking, patched):
     faces = [i for i in range(FRAMES) if i not in BLANK]
-    assert formats.tracked_indices(tracking) == faces
+    assert tracked_indices(tracking) == faces
     for i in faces:
         with np.load(layout.tracking_file(tracking, i)) as npz:
             assert all(npz[k].shape[0] == 1 and npz[k].dtype == np.float32 for k in npz.files)
@@ -91,12 +95,12 @@ def test_what_it_writes(tracking, patched):
 
 
 def test_the_detections_are_of_our_pixels(tracking, subject, shared_data):
-    from stages.detection import FaceLandmarker
+    from avatarmake.detection import FaceLandmarker
 
     image = images.read_rgb(layout.frame_image(subject.directory("frames"), 1))
     with FaceLandmarker(shared_data / "face_landmarker.task") as landmarker:
         landmarks, scores = landmarker.examine(image)
-    ours = formats.read_tracking(layout.tracking_file(tracking, 0))
+    ours = read_tracking(layout.tracking_file(tracking, 0))
     np.testing.assert_allclose(ours.landmarks, landmarks[:, :2], atol=1e-3)
     np.testing.assert_allclose(ours.blendshapes, scores, atol=1e-6)
 
@@ -107,7 +111,7 @@ def test_our_projection_agrees_with_upstream_s_own(tracking, patched, monkeypatc
     from utils import graphics_utils as theirs
 
     points = np.random.default_rng(0).uniform(-0.12, 0.12, (500, 3))
-    for i in formats.tracked_indices(tracking):
+    for i in tracked_indices(tracking):
         path = layout.tracking_file(tracking, i)
         with np.load(path) as npz:
             cam, k = torch.from_numpy(npz["cam"]).double(), torch.from_numpy(npz["K"]).double()
@@ -115,7 +119,7 @@ def test_our_projection_agrees_with_upstream_s_own(tracking, patched, monkeypatc
         given = {"verts": torch.from_numpy(points)[None].float(), "camera_pose": pose, "K": k.float()}
         clip = theirs.batch_perspective_projection(**given, image_size=256, near=0.01, far=100.0)
         screen = theirs.batch_verts_ndc_to_screen(theirs.batch_verts_clip_to_ndc(clip), image_size=256)
-        t = formats.read_tracking(path)
+        t = read_tracking(path)
         ours = cameras.project(points, *cameras.extrinsics_from_cam(t.cam), t.intrinsics.astype(np.float64))
         assert np.abs(ours - 2 * screen[0, :, :2].double().numpy()).max() < 1e-3
 
@@ -198,8 +202,8 @@ def test_a_torn_asset_is_one_line(again, environment, weights, tmp_path, monkeyp
 
 
 def test_no_checkout_is_one_line(monkeypatch, tmp_path):
-    from stages.errors import StageError
-    from stages.patches import checkout
+    from avatarmake.errors import StageError
+    from avatarmake.patches import checkout
 
     monkeypatch.setattr(checkout, "ROOT", tmp_path)
     monkeypatch.setattr(patches.registry, "HOME", tmp_path / ".venv")

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from stages import assets, images, layout
+from avatarmake import assets
+from avatarmake.contract import layout
+from avatarmake.formats import images
 from tests.flame_head_tracker.conftest import BLANK, FRAMES
 
 

@@ -7,13 +7,13 @@ import sys
 import numpy as np
 import pytest
 
-from stages.command import command
-from stages.digests import digest_path
-from stages.errors import Exit
+from avatarmake.contract.command import command
+from avatarmake.contract.layout import Subject, frame_image
+from avatarmake.errors import Exit
+from avatarmake.files.digests import digest_path
+from avatarmake.formats.images import read_rgb, resize
 from stages.frames import STAGE
 from stages.frames.__main__ import ImageWriter, run
-from stages.images import read_rgb, resize
-from stages.layout import Subject, frame_image
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from stages.errors import Exit, StageError
+from avatarmake.errors import Exit, StageError
 from stages.frames.__main__ import at_rate
 from stages.frames.video import Frame, Video
 

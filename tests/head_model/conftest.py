@@ -2,7 +2,7 @@
 
 import pytest
 
-from stages import assets
+from avatarmake import assets
 from tests import flame_model
 
 

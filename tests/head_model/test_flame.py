@@ -5,12 +5,13 @@ import pickle
 import numpy as np
 import pytest
 
-from stages import assets, head_model
-from stages.digests import digest_path
-from stages.errors import Exit, StageError
-from stages.head_model import JAW, LEFT_EYE, RIGHT_EYE, flame
-from stages.head_model import landmark_names as names
-from stages.head_model.flame import eyes, public, surface
+from avatarmake import assets, head_model
+from avatarmake.errors import Exit, StageError
+from avatarmake.files.digests import digest_path
+from avatarmake.head_model import flame
+from avatarmake.head_model import landmark_names as names
+from avatarmake.head_model.flame import eyes, public, surface
+from avatarmake.head_model.model import JAW, LEFT_EYE, REGIONS, RIGHT_EYE
 from stages.track.points import FACE_OVAL
 from tests import flame_model
 
@@ -100,7 +101,7 @@ def test_lids_close_over_the_eyeball_and_one_by_one(user, which):
 
 def test_every_face_has_a_region(user):
     model, ours = loaded(), head_model.load("open")
-    assert set(model.regions) == set(head_model.REGIONS)
+    assert set(model.regions) == set(REGIONS)
     assert (sum(m.astype(int) for m in model.regions.values()) == 1).all()
     for k, name in enumerate(("left_eyeball", "right_eyeball")):
         first = flame_model.SKIN + k * flame_model.BALL

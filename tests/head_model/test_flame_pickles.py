@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.errors import Exit, StageError
-from stages.head_model.flame import pickles
-from stages.head_model.flame.model import SHAPES, read_model
+from avatarmake.errors import Exit, StageError
+from avatarmake.head_model.flame import pickles
+from avatarmake.head_model.flame.model import SHAPES, read_model
 from tests import flame_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -122,7 +122,7 @@ def evil(mark):
         "within chumpy's state": (inside_chumpy, "posix.system"),
         "a name with a dot": (b"\x80\x04\x8c\x05numpy\x8c\x0endarray.tofile\x93.", "ndarray.tofile"),
         "an installed package": (b"\x80\x02csubprocess\nPopen\n.", "subprocess.Popen"),
-        "something of ours": (b"\x80\x02cstages.assets\nneed\n.", "stages.assets.need"),
+        "something of ours": (b"\x80\x02cavatarmake.assets\nneed\n.", "avatarmake.assets.need"),
         "an object outside": (b"\x80\x02}U\x01fPx\n.", "outside"),
         "an extension": (b"\x80\x02\x82\x07.", "extension"),
     }

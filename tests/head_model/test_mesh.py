@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stages.head_model.mesh import Mesh, grid_faces, joined, normals, refined
+from avatarmake.head_model.mesh import Mesh, grid_faces, joined, normals, refined
 
 
 def tetrahedron(radius=1.0):

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from stages import head_model
-from stages.head_model import JAW, LEFT_EYE, RIGHT_EYE, inner, open_head
-from stages.head_model import landmark_names as names
-from stages.head_model.bases import NAMED
+from avatarmake import head_model
+from avatarmake.head_model import inner, open_head
+from avatarmake.head_model import landmark_names as names
+from avatarmake.head_model.bases import NAMED
+from avatarmake.head_model.model import JAW, LEFT_EYE, REGIONS, RIGHT_EYE
 
 MM = 1e-3
 ZERO = np.zeros(300)
@@ -48,7 +49,7 @@ def test_arrays_are_whole(model):
 
 
 def test_regions_share_out_the_faces(model):
-    assert set(model.regions) == set(head_model.REGIONS)
+    assert set(model.regions) == set(REGIONS)
     assert (sum(mask.astype(int) for mask in model.regions.values()) == 1).all()
     assert all(mask.sum() > 50 for mask in model.regions.values())
 

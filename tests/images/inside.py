@@ -48,8 +48,8 @@ def suspicious() -> list[str]:
 def facts(stage: str) -> dict:
     sys.path.insert(0, "/app")
     importlib.import_module(f"stages.{stage}.__main__")  # every package that it needs is there
-    root = importlib.import_module("stages.contract").ROOT
-    digests, key = (importlib.import_module(f"stages.{name}") for name in ("digests", "key"))
+    root = importlib.import_module("avatarmake").ROOT
+    digests, closure = (importlib.import_module(f"avatarmake.{name}") for name in ("files.digests", "contract.closure"))
     return {
         "uid": os.getuid(),
         "gid": os.getgid(),
@@ -61,7 +61,7 @@ def facts(stage: str) -> dict:
         "versions": {
             d.metadata["Name"].lower().replace("_", "-"): d.version for d in importlib.metadata.distributions()
         },
-        "code": digests.digest_files(key.source_files(stage), root),
+        "code": digests.digest_files(closure.closure(stage), root),
         "lock": digests.digest_path(root / "docker" / stage / "requirements.lock"),
         "suspicious": suspicious(),
         "variables": sorted(os.environ),

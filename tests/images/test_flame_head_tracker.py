@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
-from stages.engine import docker
-from stages.errors import Exit
-from stages.layout import Subject
+from avatarmake.contract.layout import Subject
+from avatarmake.engine import docker
+from avatarmake.errors import Exit
 from tests.flame_head_tracker.conftest import BATCH, BLANK, FRAMES, patched, subject, weights  # noqa: F401
 from tests.images.test_images import start
 

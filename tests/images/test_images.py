@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from stages import engine, key
-from stages.contract import ROOT
-from stages.digests import digest_files, digest_path
-from stages.engine import container, context, docker, host, pytorch3d
-from stages.errors import Exit
+from avatarmake import ROOT, host
+from avatarmake.contract import closure
+from avatarmake.contract.layout import STAGES
+from avatarmake.engine import container, context, docker
+from avatarmake.environments import pytorch3d
+from avatarmake.errors import Exit
+from avatarmake.files.digests import digest_files, digest_path
 
 pytestmark = pytest.mark.skipif(docker.trouble() is not None, reason=f"no Docker: {docker.trouble()}")
 TORCH_STAGES = ("train", "flame_head_tracker")
@@ -30,7 +32,7 @@ def client():
 @pytest.fixture(scope="module")
 def facts(client) -> dict[str, dict]:
     """What tests/images/inside.py says in each image, run as the engine runs stages."""
-    return {stage: look_inside(client, stage) for stage in engine.STAGES}
+    return {stage: look_inside(client, stage) for stage in STAGES}
 
 
 def look_inside(client, stage: str, **changed) -> dict:
@@ -46,11 +48,11 @@ def look_inside(client, stage: str, **changed) -> dict:
 def test_images_are_of_these_sources(client):
     """The rest would be about other images."""
     _, base = docker.base(client)
-    stale = [s for s in engine.STAGES if docker.image(s).labels.get(docker.INPUTS) != context.digest(s, base)]
+    stale = [s for s in STAGES if docker.image(s).labels.get(docker.INPUTS) != context.digest(s, base)]
     assert not stale, f"make {' '.join(f'image/{s}' for s in stale)}"
 
 
-@pytest.mark.parametrize("stage", engine.STAGES)
+@pytest.mark.parametrize("stage", STAGES)
 def test_confinement(facts, stage):
     inside = facts[stage]
     assert (inside["uid"], inside["gid"]) == (os.getuid(), os.getgid())
@@ -59,7 +61,7 @@ def test_confinement(facts, stage):
     assert inside["writes"] == ["/tmp"]
 
 
-@pytest.mark.parametrize("stage", engine.STAGES)
+@pytest.mark.parametrize("stage", STAGES)
 def test_versions_are_the_lock_s(facts, stage):
     lock = (ROOT / "docker" / stage / "requirements.lock").read_text()
     locked = dict(re.findall(r"^([\w.-]+)==([^\s\\]+)", lock, re.MULTILINE))
@@ -68,27 +70,27 @@ def test_versions_are_the_lock_s(facts, stage):
     assert inside == {name.lower().replace("_", "-"): version for name, version in locked.items()} | added
 
 
-@pytest.mark.parametrize("stage", engine.STAGES)
+@pytest.mark.parametrize("stage", STAGES)
 def test_the_key_is_the_same_as_on_the_host(facts, stage):
     """A result made in the image is up to date for the local engine, and the other way round."""
-    assert facts[stage]["code"] == digest_files(key.source_files(stage), ROOT)
+    assert facts[stage]["code"] == digest_files(closure.closure(stage), ROOT)
     assert facts[stage]["lock"] == digest_path(ROOT / "docker" / stage / "requirements.lock")
 
 
-@pytest.mark.parametrize("stage", engine.STAGES)
+@pytest.mark.parametrize("stage", STAGES)
 def test_nothing_secret_or_licensed_inside(facts, stage):
     assert facts[stage]["suspicious"] == []
     assert not [name for name in facts[stage]["variables"] if re.search("TOKEN|PASSWORD|SECRET|INDEX|PROXY", name)]
 
 
-@pytest.mark.parametrize("stage", engine.STAGES)
+@pytest.mark.parametrize("stage", STAGES)
 def test_sizes(stage):
     limit = 1.8e9 if stage in TORCH_STAGES else 0.9e9
     size = docker.image(stage).attrs["Size"]
     assert size < limit, f"{stage}: {host.size(size)}"
 
 
-@pytest.mark.parametrize("stage", engine.STAGES)
+@pytest.mark.parametrize("stage", STAGES)
 def test_labels(stage):
     labels = docker.image(stage).labels
     for name in ("title", "source", "revision", "version", "created", "licenses", "base.name"):
@@ -102,10 +104,11 @@ def test_any_uid_can_run_it(client):
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
     """A second checkout, whose images get names of their own."""
-    shutil.copytree(ROOT / "stages", tmp_path / "stages", ignore=shutil.ignore_patterns("__pycache__"))
+    for package in closure.PACKAGES:
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "docker", tmp_path / "docker")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    for module in (key, context, docker):
+    for module in (closure, context, docker):
         monkeypatch.setattr(module, "ROOT", tmp_path)
     tag = docker.tag
     monkeypatch.setattr(docker, "tag", lambda stage: f"avatarmake-test/{stage}:latest")
@@ -132,7 +135,7 @@ def test_an_edit_in_convert_changes_convert_s_image_only(checkout):
 
 def start(*words: str) -> subprocess.Popen:
     """The host command with the docker engine."""
-    command = [sys.executable, "-u", "-m", "stages", "run", *words]
+    command = [sys.executable, "-u", "-m", "avatarmake", "run", *words]
     environment = os.environ | {"ENGINE": "docker", "PYTHONPATH": str(ROOT)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     return subprocess.Popen(command, env=environment, cwd=ROOT, **pipes)

@@ -2,9 +2,10 @@
 
 import pytest
 
-from stages.engine import context, docker, pytorch3d
-from stages.errors import Exit, StageError
-from tests.engine import wheels
+from avatarmake.engine import context, docker
+from avatarmake.environments import pytorch3d
+from avatarmake.errors import Exit, StageError
+from tests.environments import wheels
 
 pytestmark = pytest.mark.skipif(docker.trouble() is not None, reason=f"no Docker: {docker.trouble()}")
 WORKS = {"__init__": "", "io": "import iopath", "renderer": "import torch"}  # as the real one does

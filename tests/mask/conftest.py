@@ -11,11 +11,14 @@ import pytest
 cv2 = pytest.importorskip("cv2")
 data = pytest.importorskip("skimage.data")
 
-from stages import cameras, formats, head_model, layout  # noqa: E402
-from stages.command import command  # noqa: E402
-from stages.detection import FaceMesh  # noqa: E402
-from stages.errors import Exit  # noqa: E402
-from stages.images import resize, write_jpeg  # noqa: E402
+from avatarmake import head_model  # noqa: E402
+from avatarmake.contract import layout  # noqa: E402
+from avatarmake.contract.command import command  # noqa: E402
+from avatarmake.detection import FaceMesh  # noqa: E402
+from avatarmake.errors import Exit  # noqa: E402
+from avatarmake.formats.frame import FrameRecord, write_frame  # noqa: E402
+from avatarmake.formats.images import resize, write_jpeg  # noqa: E402
+from avatarmake.geometry import cameras  # noqa: E402
 from stages.mask import STAGE  # noqa: E402
 from stages.mask.__main__ import run  # noqa: E402
 from tests.synthetic import finish  # noqa: E402
@@ -29,7 +32,7 @@ def portrait(step: int) -> np.ndarray:
     return resize(data.astronaut()[0:300, 80 - step : 380 - step], (512, 512))
 
 
-def pose(image: np.ndarray) -> formats.FrameRecord:
+def pose(image: np.ndarray) -> FrameRecord:
     """The neutral open head where the face is."""
     model = head_model.load("open")
     with FaceMesh() as mesh:
@@ -39,7 +42,7 @@ def pose(image: np.ndarray) -> formats.FrameRecord:
     guess = np.array([[np.pi], [0], [0]]), np.array([[0.0], [0], [1]])  # x right, y down, z forward
     _, r, t = cv2.solvePnP(points, seen, intrinsics, None, *guess, useExtrinsicGuess=True)
     level = np.eye(3, dtype=np.float32)[:2].ravel()
-    return formats.FrameRecord(
+    return FrameRecord(
         shape=np.zeros(300, np.float32),
         expression=np.zeros(100, np.float32),
         jaw_rot6d=level,
@@ -51,12 +54,12 @@ def pose(image: np.ndarray) -> formats.FrameRecord:
     )
 
 
-def write_dataset(root: Path, images: list[np.ndarray], records: list[formats.FrameRecord]) -> None:
+def write_dataset(root: Path, images: list[np.ndarray], records: list[FrameRecord]) -> None:
     for folder in ("imgs", "checkpoint"):
         (root / folder).mkdir(parents=True)
     for i, (image, record) in enumerate(zip(images, records, strict=True)):
         write_jpeg(layout.dataset_image(root, i + 1), image)
-        formats.write_frame(layout.checkpoint_file(root, i), record, i)
+        write_frame(layout.checkpoint_file(root, i), record, i)
     model, numbers = head_model.load("open"), list(range(1, len(images) + 1))
     index = {
         "head_model": model.name,
@@ -82,7 +85,7 @@ def weights(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def record() -> formats.FrameRecord:
+def record() -> FrameRecord:
     """The pose of portrait(0)."""
     return pose(portrait(0))
 

@@ -10,10 +10,10 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 from torch.nn import functional  # noqa: E402
 
-from stages import assets  # noqa: E402
-from stages.errors import Exit, StageError  # noqa: E402
-from stages.images import LABEL, read_mask, read_rgb  # noqa: E402
-from stages.layout import dataset_image, parsing_mask  # noqa: E402
+from avatarmake import assets  # noqa: E402
+from avatarmake.contract.layout import dataset_image, parsing_mask  # noqa: E402
+from avatarmake.errors import Exit, StageError  # noqa: E402
+from avatarmake.formats.images import LABEL, read_mask, read_rgb  # noqa: E402
 from stages.mask import HEAD_LABELS, STAGE, MaskConfig, bisenet, torch_file  # noqa: E402
 from stages.mask.networks import FaceParser  # noqa: E402
 from tests.mask.test_networks import DEVIATION, MEAN, facts, mask  # noqa: E402

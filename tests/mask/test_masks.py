@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from stages import head_model
-from stages.images import LABEL, read_labels, read_rgb, resize, resize_labels, write_png
+from avatarmake import head_model
+from avatarmake.formats.images import LABEL, read_labels, read_rgb, resize, resize_labels, write_png
 from stages.mask import HAT_LABEL, HEAD_LABELS, MaskConfig
 from stages.mask.audit import inspect
 from stages.mask.geometry import HeadProjector

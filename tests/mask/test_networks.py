@@ -14,11 +14,11 @@ pytest.importorskip("onnxruntime")
 
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
-from stages.command import command  # noqa: E402
-from stages.digests import digest_path  # noqa: E402
-from stages.errors import Exit, StageError  # noqa: E402
-from stages.images import LABEL, read_mask, write_jpeg, write_png  # noqa: E402
-from stages.layout import alpha_mask, dataset_image, parsing_mask  # noqa: E402
+from avatarmake.contract.command import command  # noqa: E402
+from avatarmake.contract.layout import alpha_mask, dataset_image, parsing_mask  # noqa: E402
+from avatarmake.errors import Exit, StageError  # noqa: E402
+from avatarmake.files.digests import digest_path  # noqa: E402
+from avatarmake.formats.images import LABEL, read_mask, write_jpeg, write_png  # noqa: E402
 from stages.mask import STAGE, __main__, networks  # noqa: E402
 from stages.mask.__main__ import run  # noqa: E402
 from stages.mask.networks import FaceParser, InOrder, VideoMatting  # noqa: E402

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.command import command
-from stages.digests import digest_path
-from stages.errors import Exit
-from stages.formats import read_frame, write_frame
-from stages.images import read_mask, write_jpeg, write_png
-from stages.layout import Subject, alpha_mask, checkpoint_file, parsing_mask
+from avatarmake.contract.command import command
+from avatarmake.contract.layout import Subject, alpha_mask, checkpoint_file, parsing_mask
+from avatarmake.errors import Exit
+from avatarmake.files.digests import digest_path
+from avatarmake.formats.frame import read_frame, write_frame
+from avatarmake.formats.images import read_mask, write_jpeg, write_png
 from stages.mask import STAGE, __main__
 from stages.mask.__main__ import run
 from stages.mask.audit import FAULTS

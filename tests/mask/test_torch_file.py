@@ -11,7 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from stages.errors import Exit, StageError  # noqa: E402
+from avatarmake.errors import Exit, StageError  # noqa: E402
 from stages.mask import torch_file  # noqa: E402
 
 FILE = "79999_iter.pth"
@@ -103,7 +103,7 @@ def test_the_old_format_by_hand(tmp_path):
         (pickles(b"\x80\x02}K\x01K\x02s."), "1 is a int, and not a tensor"),
         (pickles(b"\x80\x02}X\x05\x00\x00\x00epochK\x02s."), "epoch is a int, and not a tensor"),
         (pickles(b"\x80\x02\x82\x07."), "asks for extension 7"),
-        (pickles(b"\x80\x02cstages.assets\nneed\n."), "asks for stages.assets.need"),
+        (pickles(b"\x80\x02cavatarmake.assets\nneed\n."), "asks for avatarmake.assets.need"),
         (pickles(b"\x80\x05\x96" + struct.pack("<Q", 1 << 40) + b"."), "KeyError"),  # a bytearray of a terabyte
         (pickles(b"\x80\x02]" + b"]" * (1 << 21)), "EOFError"),  # two million lists
         (pickles(tensor(1, 0, 1 << 40, 0), ["0"], struct.pack("<qf", 1, 1)), "x reaches beyond its storage"),

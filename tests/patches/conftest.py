@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from stages.engine import registry
-from stages.patches import checkout, package, series
+from avatarmake import registry
+from avatarmake.environments import patched
+from avatarmake.patches import checkout, sdist, series
 
 SOURCES = {
     "app/main.py": """
@@ -48,8 +49,8 @@ def place(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(series, "FOLDER", tmp_path / "patches")
     monkeypatch.setattr(checkout, "ROOT", tmp_path)
     monkeypatch.setattr(registry, "HOME", tmp_path / ".venv")
-    monkeypatch.setattr(package, "WHEELS", tmp_path / ".venv" / "patched" / "wheels")
-    monkeypatch.setattr(package, "SDISTS", tmp_path / ".venv" / "sdists")
+    monkeypatch.setattr(patched, "WHEELS", tmp_path / ".venv" / "patched" / "wheels")
+    monkeypatch.setattr(sdist, "SDISTS", tmp_path / ".venv" / "sdists")
     for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"):  # the tester's own settings
         monkeypatch.setenv(name, "/dev/null")
     for name in checkout.HOOKS:

@@ -4,9 +4,9 @@ import shutil
 
 import pytest
 
-from stages import patches
-from stages.errors import Exit, StageError
-from stages.patches import table
+from avatarmake import patches
+from avatarmake.errors import Exit, StageError
+from avatarmake.patches import table
 from tests.patches.conftest import git
 
 

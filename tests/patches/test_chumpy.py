@@ -2,7 +2,7 @@
 
 import subprocess
 
-from stages import patches
+from avatarmake import patches
 from tests.patches.conftest import write
 
 OURS = {

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from stages.contract import ROOT
-from stages.patches import checkout, package, series
+from avatarmake import ROOT
+from avatarmake.patches import checkout, sdist, series
 
 LENGTH = 30  # shorter lines are anyone's
 NAMES_ONLY = re.compile(r"(from|import|def|class) ")  # their interface, which whoever calls it has to spell
-OURS = ("patches", "stages", "tests", "bench", "docker")
+OURS = ("patches", "avatarmake", "stages", "tests", "bench", "docker")
 
 
 def lines(text: str) -> Iterator[str]:
@@ -43,7 +43,7 @@ def ours() -> Iterator[tuple[str, str]]:
 def texts(name: str) -> Iterator[str]:
     """The upstream's text files, from the checkout or the sdist where it is there."""
     of = series.upstream(name)
-    archive = package.SDISTS / f"{of.package}-{of.version}.tar.gz"
+    archive = sdist.SDISTS / f"{of.package}-{of.version}.tar.gz"
     if of.package and archive.exists():
         with tarfile.open(archive) as tar:
             yield from (tar.extractfile(member).read().decode() for member in tar if member.name.endswith(".py"))
@@ -57,7 +57,7 @@ def texts(name: str) -> Iterator[str]:
 def test_nothing_of_theirs_is_here(name):
     theirs = {line for text in texts(name) for line in lines(text)}
     if not theirs:
-        pytest.skip(f"needs {name} itself, in {series.upstream(name).checkout or package.SDISTS}")
+        pytest.skip(f"needs {name} itself, in {series.upstream(name).checkout or sdist.SDISTS}")
     assert [f"{path}: {line}" for line, path in ours() if line in theirs] == []
 
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from stages import patches
-from stages.errors import Exit, StageError
-from stages.upstream import STAMP
+from avatarmake import patches
+from avatarmake.contract.upstream import STAMP
+from avatarmake.errors import Exit, StageError
 from tests.patches.conftest import RULE, write
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.layout import Subject
+from avatarmake.contract.layout import Subject
 
 ROOT = Path(__file__).resolve().parents[2]
 FRAMES = 30

@@ -6,10 +6,11 @@ import shutil
 import numpy as np
 import pytest
 
-from stages import formats, head_model
-from stages.errors import Exit
-from stages.layout import Subject, checkpoint_file
-from stages.publication import receipt
+from avatarmake import head_model
+from avatarmake.contract.layout import Subject, checkpoint_file
+from avatarmake.contract.publication import receipt
+from avatarmake.errors import Exit
+from avatarmake.formats.frame import read_frame
 from tests import flame_model
 from tests.pipeline.conftest import FRAMES, ORDER, run
 
@@ -77,7 +78,7 @@ def test_masks_and_avatar_are_as_good_as_on_the_open_head(flame, demo):
 
 
 def test_eyes_and_jaw_reach_the_dataset(flame):
-    records = [formats.read_frame(checkpoint_file(flame.directory("dataset"), i)) for i in range(FRAMES)]
+    records = [read_frame(checkpoint_file(flame.directory("dataset"), i)) for i in range(FRAMES)]
     assert np.ptp([r.jaw_rot6d for r in records], axis=0).max() > 0.02
     assert np.ptp([r.eyelids for r in records], axis=0).max() > 0.3
 

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from stages.layout import WRITER, Subject
-from stages.publication import SUMS, receipt
+from avatarmake.contract.layout import WRITER, Subject
+from avatarmake.contract.publication import SUMS, receipt
 from tests.pipeline.conftest import ORDER, ROOT, command, run
 
 

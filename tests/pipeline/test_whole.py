@@ -5,8 +5,8 @@ import json
 import numpy as np
 from PIL import Image
 
-from stages.layout import WRITER, alpha_mask, checkpoint_file, dataset_image, parsing_mask
-from stages.publication import receipt
+from avatarmake.contract.layout import WRITER, alpha_mask, checkpoint_file, dataset_image, parsing_mask
+from avatarmake.contract.publication import receipt
 from tests.pipeline.conftest import FRAMES, ORDER, run
 
 

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages import cameras, head_model, images, layout
-from stages.command import command
+from avatarmake import head_model
+from avatarmake.contract import layout
+from avatarmake.contract.command import command
+from avatarmake.errors import Exit
+from avatarmake.formats import images
+from avatarmake.geometry import cameras
 from stages.convert import STAGE as CONVERT
 from stages.convert import __main__ as convert
-from stages.errors import Exit
 from stages.report import STAGE, __main__
 from tests import synthetic
 

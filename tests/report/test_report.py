@@ -7,8 +7,8 @@ import av
 import numpy as np
 import pytest
 
-from stages.errors import Exit
-from stages.key import key_parts
+from avatarmake.contract.key import key_parts
+from avatarmake.errors import Exit
 from stages.report import STAGE, ReportConfig, charts, truth
 from tests.report.conftest import BLOCKS, FRAMES, LAST
 

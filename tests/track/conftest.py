@@ -6,8 +6,8 @@ import shutil
 import numpy as np
 import pytest
 
-from stages.command import command
-from stages.layout import Subject, frame_image
+from avatarmake.contract.command import command
+from avatarmake.contract.layout import Subject, frame_image
 from tests.synthetic import finish
 
 
@@ -32,7 +32,7 @@ def film(portrait):
     """film(data, frames, blank=(), two=False) -> Subject whose frames/ shows the portrait turning and drifting."""
     from PIL import Image
 
-    from stages.images import write_jpeg
+    from avatarmake.formats.images import write_jpeg
 
     face = Image.fromarray(portrait[:300, 80:380])
 

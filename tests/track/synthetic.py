@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stages.head_model import N_EXPRESSION, N_SHAPE, HeadModel
+from avatarmake.head_model.model import N_EXPRESSION, N_SHAPE, HeadModel
 from stages.track import parameters as P
 
 

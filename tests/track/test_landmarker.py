@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from stages.errors import Exit
-from stages.formats import read_tracking
-from stages.layout import tracking_file
-from stages.publication import receipt
+from avatarmake.contract.layout import tracking_file
+from avatarmake.contract.publication import receipt
+from avatarmake.errors import Exit
+from avatarmake.formats.tracking import read_tracking
 from stages.track.landmarks import LandmarkerDetector, has_face
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stages import cameras
+from avatarmake.geometry import cameras
 from stages.track import parameters as P
 from stages.track.projection import Projection
 from tests.track import synthetic

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from stages.command import command
-from stages.errors import Exit
-from stages.formats import read_tracking
-from stages.layout import Subject, tracking_file
-from stages.publication import receipt
+from avatarmake.contract.command import command
+from avatarmake.contract.layout import Subject, tracking_file
+from avatarmake.contract.publication import receipt
+from avatarmake.errors import Exit
+from avatarmake.formats.tracking import read_tracking
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stages import jitter
+from avatarmake.geometry import jitter
 from stages.track import chunks, identity, points
 from stages.track import parameters as P
 from stages.track.projection import Projection

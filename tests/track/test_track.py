@@ -11,10 +11,11 @@ import time
 import numpy as np
 import pytest
 
-from stages import cameras, formats, head_model
-from stages.contract import ROOT
-from stages.errors import Exit
-from stages.publication import SUMS, receipt
+from avatarmake import ROOT, head_model
+from avatarmake.contract.publication import SUMS, receipt
+from avatarmake.errors import Exit
+from avatarmake.formats.tracking import read_tracking, tracked_indices
+from avatarmake.geometry import cameras
 
 FRAMES = 80  # two chunks
 
@@ -22,7 +23,7 @@ FRAMES = 80  # two chunks
 @pytest.fixture(scope="module")
 def whole(film, tmp_path_factory):
     """An undisturbed run; in the middle of the film, across its two chunks, five frames without a face."""
-    from stages.command import command
+    from avatarmake.contract.command import command
     from stages.track import STAGE, __main__
 
     subject = film(tmp_path_factory.mktemp("data"), FRAMES, blank=range(38, 43))
@@ -31,7 +32,7 @@ def whole(film, tmp_path_factory):
 
 
 def copy_of(subject, data):
-    from stages.layout import Subject
+    from avatarmake.contract.layout import Subject
 
     shutil.copytree(subject.directory("frames"), data / subject.name / "frames")
     return Subject(data, subject.name)
@@ -45,7 +46,7 @@ def test_what_it_writes(whole):
     directory = whole.directory("tracking")
     tracker = json.loads((directory / "tracker.json").read_text())
     there = [i for i in range(FRAMES) if not 38 <= i < 43]
-    assert tracker["tracked"] == formats.tracked_indices(directory) == there
+    assert tracker["tracked"] == tracked_indices(directory) == there
     assert tracker["missing"] == list(range(38, 43)) and tracker["frames"] == FRAMES
     assert tracker["head_model_digest"] == head_model.load("open").digest
     names = {p.name for p in directory.iterdir()}
@@ -63,7 +64,7 @@ def test_parameters_put_the_head_where_the_landmarks_are(whole):
     head = head.at_landmarks(head.landmark_ids)
     focal = json.loads((directory / "tracker.json").read_text())["focal"]
     for i in (0, 20, 79):
-        t = formats.read_tracking(directory / f"{i}.npz")
+        t = read_tracking(directory / f"{i}.npz")
         assert not t.head_pose.any() and not t.neck_pose.any() and not t.eye_pose[[2, 5]].any()
         assert np.allclose(t.intrinsics, cameras.intrinsics_from_focal(focal, (512, 512)), rtol=1e-5)
         v = head.vertices(t.shape, t.expression[None], t.jaw_pose[None], t.eye_pose[None], t.eyelids[None])[0]
@@ -135,7 +136,7 @@ def test_two_faces_it_follows_the_central_one(film, tmp_path, track):
     subject = film(tmp_path, 12, two=True)
     assert track(subject)[0] == Exit.OK
     for i in range(12):
-        landmarks = formats.read_tracking(subject.directory("tracking") / f"{i}.npz").landmarks
+        landmarks = read_tracking(subject.directory("tracking") / f"{i}.npz").landmarks
         assert 150 < landmarks[1, 0] < 340 and np.ptp(landmarks[:, 1]) > 90
 
 

@@ -6,7 +6,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stages import cameras, formats, head_model, images, layout, rotations
+from avatarmake import head_model
+from avatarmake.contract import layout
+from avatarmake.formats import images
+from avatarmake.formats.frame import FrameRecord, write_frame
+from avatarmake.geometry import cameras, rotations
 from stages.train.binding import COLUMNS, bind
 from stages.train.rasteriser import Camera, rasterise
 from stages.train.surface import sample
@@ -46,7 +50,7 @@ def write(root: Path, frames: int, size: int = SIZE, gaussians: int = 5000) -> t
         mask[y - size // 25 : y + size // 20, x - size // 15 : x + size // 15] = 255
         images.write_png(layout.parsing_mask(masks, i + 1, "mouth"), mask)
         still = rotations.rot6d_from_matrix(np.eye(3, dtype=np.float32))
-        record = formats.FrameRecord(
+        record = FrameRecord(
             shape=np.zeros(300, np.float32),
             expression=expression[i],
             jaw_rot6d=rotations.rot6d_from_matrix(rotations.matrix_from_axis_angle(jaw[i])),
@@ -57,7 +61,7 @@ def write(root: Path, frames: int, size: int = SIZE, gaussians: int = 5000) -> t
             intrinsics=k.astype(np.float32),
             image_size=(size, size),
         )
-        formats.write_frame(layout.checkpoint_file(dataset, i), record, i)
+        write_frame(layout.checkpoint_file(dataset, i), record, i)
     numbers = list(range(1, frames + 1))
     index = {"head_model": "open", "head_model_digest": model.digest, "image_size": [size, size], "fps": 25.0}
     index |= {"focal": float(k[0, 0]), "images": numbers, "source_frames": [n - 1 for n in numbers], "times": list(t)}

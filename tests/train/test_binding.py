@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from stages import head_model
+from avatarmake import head_model
 from stages.train.binding import COLUMNS, bind, bind_torch
 from stages.train.losses import MOUTH, huber, huber_torch
 from stages.train.surface import Surface, sample

@@ -6,8 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
-from stages import images, layout
-from stages.errors import StageError
+from avatarmake.contract import layout
+from avatarmake.errors import StageError
+from avatarmake.formats import images
 from stages.train.dataset import Dataset
 from stages.train.losses import HEAD, MOUTH
 

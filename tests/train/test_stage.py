@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from stages import images
-from stages.command import command
-from stages.contract import ROOT
-from stages.errors import Exit
+from avatarmake import ROOT
+from avatarmake.contract.command import command
+from avatarmake.errors import Exit
+from avatarmake.formats import images
 from stages.train import STAGE
 from stages.train.__main__ import run
 from tests.train import subject

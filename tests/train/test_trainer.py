@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from stages.errors import Exit, StageError
+from avatarmake.errors import Exit, StageError
 from stages.train import evaluation, ply
 from stages.train.adam import Adam
 from stages.train.avatar import Avatar, fresh

@@ -1,6 +1,6 @@
 """The user's files read as numbers: nothing that a pickle names is run. What is wrong with one is a StageError.
 
-FLAME goes through the project's own reader (stages/head_model/flame), so that both know the same files.
+FLAME goes through the project's own reader (avatarmake/head_model/flame), so that both know the same files.
 """
 
 import io
@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stages.errors import Exit, StageError
-from stages.head_model.flame.model import PARENTS, read_model
+from avatarmake.errors import Exit, StageError
+from avatarmake.head_model.flame.model import PARENTS, read_model
 
 EMBEDDING = tuple(f"{of}_lmk_{what}" for of in ("static", "dynamic", "full") for what in ("faces_idx", "bary_coords"))
 COUNTER = "num_batches_tracked"

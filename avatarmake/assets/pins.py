@@ -1,0 +1,52 @@
+"""assets.lock: what was got, so that another host gets the same bytes or an error. Users commit it."""
+
+import fcntl
+import os
+import tomllib
+from dataclasses import dataclass
+
+from avatarmake import ROOT
+from avatarmake.errors import StageError
+from avatarmake.files.whole import whole
+
+LOCK = ROOT / "assets.lock"
+HEAD = """\
+# Written by `make assets`: what is under assets/. Commit it: another host then gets the same bytes, or an error.
+"""
+
+
+@dataclass(frozen=True)
+class Pin:
+    """One asset as it was got: where from (empty: put there by hand), bytes, digest."""
+
+    url: str
+    size: int
+    sha256: str
+
+
+def read() -> dict[str, Pin]:
+    """All pins by the asset's name."""
+    if not LOCK.exists():
+        return {}
+    try:
+        return {name: Pin(e["url"], int(e["size"]), e["sha256"]) for name, e in tomllib.loads(LOCK.read_text()).items()}
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError, UnicodeDecodeError) as e:
+        raise StageError(f"is damaged ({e!r})", LOCK, "Restore it from git, or remove it") from None
+
+
+def write(new: dict[str, Pin]) -> None:
+    """Add these pins, or put them in place of older ones. Several runs may do so at once."""
+    folder = os.open(LOCK.parent, os.O_RDONLY)  # the lock of a folder leaves no file behind
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        pins = read()
+        if new.items() <= pins.items():
+            return
+        entries = [
+            f'\n[{name}]\nurl = "{pin.url}"\nsize = {pin.size}\nsha256 = "{pin.sha256}"\n'
+            for name, pin in sorted((pins | new).items())
+        ]
+        with whole(LOCK) as fresh:
+            fresh.write_text(HEAD + "".join(entries))
+    finally:
+        os.close(folder)

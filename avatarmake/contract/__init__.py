@@ -1,0 +1,1 @@
+"""What a stage is held to: `stage.py` first, then `execution.py`."""

@@ -1,0 +1,89 @@
+"""The key of a result: everything it depends on, by name, so that a stage is skipped or says what has changed.
+
+It is made of the CONTENT digests of what the stage reads (not of the keys of the stages that wrote it): a rebuilt
+converter that writes the same bytes does not cost a new training.
+"""
+
+import hashlib
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from avatarmake import ROOT, assets
+from avatarmake.contract import upstream
+from avatarmake.contract.closure import closure
+from avatarmake.contract.layout import WRITER, Subject
+from avatarmake.contract.publication import receipt
+from avatarmake.contract.stage import Stage
+from avatarmake.errors import StageError
+from avatarmake.files.digests import digest_files, digest_path
+
+# What changes no result of a stage that has it: the release's number, and the list of assets, whose files, where they
+# are used, are parts of the key by themselves
+NO_RESULT = (ROOT / "avatarmake" / "__init__.py", assets.MANIFEST)
+
+
+def key_parts(stage: Stage, subject: Subject, config: Any) -> dict[str, str]:
+    """Everything the result depends on, by name, so that a change can be named. Values are short strings."""
+    config = stage.resolve(subject, config)
+    parts = {}
+    for directory in stage.reads:
+        parts[f"{directory}/"] = finished(subject, directory)["outputs"]["digest"]
+    for f in fields(config):
+        value = getattr(config, f.name)
+        if f.metadata.get("input") and value is not None:
+            if not Path(value).exists():
+                raise StageError("there is no such file", value, f"Give an existing one: {f.name.upper()}=...")
+            parts[f.name] = digest_path(Path(value))
+        elif f.metadata.get("key", True) and not f.metadata.get("input"):
+            parts[f.name] = str(value)
+    for name in stage.assets(config):
+        path = assets.find(name)
+        parts[f"assets/{name}"] = digest_path(path) if path else "none"
+    if stage.upstream:
+        parts[f"upstream/{stage.upstream}"] = digest_path(upstream.folder(stage.upstream) / upstream.STAMP)
+    lock = ROOT / "docker" / stage.name / "requirements.lock"
+    parts["environment"] = digest_path(lock) if lock.exists() else "none"
+    parts["code"] = digest_files([p for p in closure(stage.name) if p not in NO_RESULT], ROOT)
+    return parts
+
+
+def finished(subject: Subject, directory: str) -> dict:
+    """The receipt of a directory that is to be read. Raises StageError: which stage makes it."""
+    place = subject.directory(directory)
+    done = receipt(place)
+    if done is None:
+        what = "is not a finished stage's directory" if place.exists() else "is not there"
+        raise StageError(what, place, f"Run: make {WRITER[directory]} ID={subject.name}")
+    return done
+
+
+def key_of(parts: dict[str, str]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def changes(parts: dict[str, str], done: dict) -> list[str]:
+    """What differs between `parts` and those of a finished run, in words."""
+    before = done.get("parts", {})
+    words = []
+    for name in sorted(parts.keys() | before.keys()):
+        a, b = before.get(name), parts.get(name)
+        if a != b:
+            short = [x if x is None or len(x) < 24 else x[:8] for x in (a, b)]
+            words.append(f"{name}: {short[0]} -> {short[1]}")
+    return words
+
+
+def is_done(stage: Stage, subject: Subject, parts: dict[str, str]) -> tuple[bool, str]:
+    """Whether the stage's directory is what these parts would make, and the line that says so."""
+    done = receipt(subject.directory(stage.writes))
+    if done is None:
+        return False, f"{stage.name} {subject.name}: to do"
+    before = done.get("stage", stage.name)
+    if before != stage.name:
+        return False, f"{stage.name} {subject.name}: to do, what is there is {before}'s"
+    changed = changes(parts, done)
+    if changed:
+        return False, f"{stage.name} {subject.name}: to do again, changed: {'; '.join(changed)}"
+    return True, f"{stage.name} {subject.name}: nothing to do, {subject.directory(stage.writes)} is up to date"

@@ -1,0 +1,75 @@
+"""The stage contract: what every stage declares, and what one run of it is given.
+
+A stage reads the directories of others and writes exactly one of its own. What holds it to that, a room each:
+key.py says what a result depends on, execution.py runs a stage unless it is done, publication.py makes its directory
+appear whole or not at all, command.py is its command line.
+"""
+
+import importlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from avatarmake.contract.layout import STAGES, Subject
+from avatarmake.errors import Exit, StageError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What `stages/<name>/__init__.py` declares, with the standard library only: the host reads it too."""
+
+    name: str  # the make target, the package, the image, the folder of tests
+    summary: str  # one line, for help
+    reads: tuple[str, ...]  # directories of other stages
+    writes: str  # its own directory
+    config: type  # dataclass: each field is an option of the stage's command line
+    gpu: str = "none"  # none | optional
+    # (subject, config) -> config with what was not given filled in from the subject (its own video), before the key
+    resolve: Callable[[Subject, Any], Any] = lambda subject, config: config
+    upstream: str = ""  # a patch set (patches/<upstream>/): the stage runs the user's checkout of it, patched
+    # config -> names of the assets (assets.toml) that it reads where they are there; their content is part of the key
+    assets: Callable[[Any], tuple[str, ...]] = lambda config: ()
+    # config -> assets without which it cannot run, one of each tuple: looked for before an image is built or work begun
+    needs: Callable[[Any], tuple[tuple[str, ...], ...]] = lambda config: ()
+    uses: tuple[str, ...] = ()  # packages of other stages that it imports, and whose edits are therefore its own
+
+
+def option(default: Any, help: str, *, key: bool = True, input: bool = False, again: bool = False) -> Any:
+    """A field of a stage's config. `key=False`: does not change the result (workers, progress).
+
+    `again=True`: a flag that asks for work on what is there (an audit), so the stage runs even if its key is unchanged.
+
+    `input=True`: a Path outside the shared volume (a video, a folder of label maps); its content is part of the key,
+    and the docker engine mounts it read-only.
+    """
+    return field(default=default, metadata={"help": help, "key": key, "input": input, "again": again})
+
+
+@dataclass
+class Job:
+    """One run of a stage: where it reads, where it writes, what it was asked for."""
+
+    stage: Stage
+    subject: Subject
+    config: Any
+    out: Path  # write here and nowhere else; it becomes the stage's directory when run() returns
+    resumed: bool = False  # `out` holds what a killed run with the same key left
+
+    def read(self, directory: str) -> Path:
+        """The directory of another stage that this one declared in `reads`."""
+        assert directory in self.stage.reads, f"{self.stage.name} does not declare {directory}"
+        return self.subject.directory(directory)
+
+    def progress(self, items: Iterable, total: int | None = None, label: str = "") -> Iterator:
+        """Iterate with a progress bar; on one that is not a terminal, a line now and then."""
+        from avatarmake.contract.progress import progress
+
+        return progress(items, total, label or self.stage.name)
+
+
+def load(name: str) -> Stage:
+    """What stages/<name>/__init__.py declares. Raises StageError for a name that is no stage."""
+    if name not in STAGES:
+        raise StageError(f"there is no stage '{name}'", next=f"Stages: {', '.join(STAGES)}", exit=Exit.USAGE)
+    return importlib.import_module(f"stages.{name}").STAGE

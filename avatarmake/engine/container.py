@@ -1,0 +1,90 @@
+"""How a stage's container is made, as docker-py's arguments: what it sees, and what it is held to.
+
+It gets the caller's uid, no network, a read-only root, no capabilities and no way to new privileges; it writes to the
+shared volume and to /tmp, and reads the inputs that the stage's options name. `info` is what the daemon says of itself.
+"""
+
+import json
+import os
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+
+from docker.types import DeviceRequest, Mount
+
+from avatarmake import assets, host
+from avatarmake.contract import upstream
+from avatarmake.contract.stage import Stage
+from avatarmake.engine.request import Request
+
+
+def settings(request: Request, environment: dict, info: dict) -> dict:
+    """docker-py's arguments for a stage's container."""
+    mounts, config = _mounts(request)
+    variables = request.variables("docker", Path("/data"), Path("/assets"))
+    variables |= {"AVATARMAKE_UPSTREAM": "/upstream"} if request.stage.upstream else {}
+    passed = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "TERM", "COLUMNS")
+    variables |= {name: os.environ[name] for name in passed if name in os.environ}
+    variables["AVATARMAKE_ENVIRONMENT"] = json.dumps(environment)
+    return {
+        "command": request.words(Path("/data"), config),
+        "mounts": mounts,
+        "environment": variables,
+        "labels": identity(request),
+        "tty": sys.stdout.isatty() and sys.stderr.isatty(),
+        "device_requests": gpus(request.stage, info),
+        **confinement(info),
+    }
+
+
+def confinement(info: dict) -> dict:
+    """What every container is held to, as docker-py's arguments."""
+    limit = host.container_memory()
+    rootless = any("rootless" in option for option in info.get("SecurityOptions") or [])
+    return {
+        # under a rootless daemon the container's root IS the caller
+        "user": "0:0" if rootless else f"{os.getuid()}:{os.getgid()}",
+        "network_mode": "none",
+        "read_only": True,
+        "tmpfs": {"/tmp": "rw,nosuid,nodev,noexec,mode=1777,size=1g"},
+        "shm_size": "1g",
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+        "mem_limit": limit,
+        "memswap_limit": limit,
+        "pids_limit": 2048,
+        "stop_signal": "SIGINT",
+    }
+
+
+def _mounts(request: Request) -> tuple[list[Mount], object]:
+    """The shared volume, the assets and the inputs; and the config with the inputs where the container sees them."""
+    data = request.subject.data.absolute()
+    data.mkdir(parents=True, exist_ok=True)  # or the daemon would make it, as root
+    mounts = [Mount("/data", str(data), type="bind")]
+    if assets.folder().is_dir():
+        mounts.append(Mount("/assets", str(assets.folder()), type="bind", read_only=True))
+    if request.stage.upstream:
+        patched = upstream.folder(request.stage.upstream)
+        mounts.append(Mount("/upstream", str(patched), type="bind", read_only=True))
+    inside = {}
+    for f in fields(request.config):
+        path = getattr(request.config, f.name)
+        if f.metadata.get("input") and path is not None:
+            inside[f.name] = Path("/input") / f.name / path.name
+            mounts.append(Mount(str(inside[f.name]), str(path), type="bind", read_only=True))
+    return mounts, replace(request.config, **inside)
+
+
+def gpus(stage: Stage, info: dict) -> list[DeviceRequest]:
+    """All GPUs, for a stage that can use one, where both the driver and Docker's runtime for it are there."""
+    if stage.gpu == "none" or host.gpu() is None or "nvidia" not in info.get("Runtimes", {}):
+        return []
+    return [DeviceRequest(count=-1, capabilities=[["gpu"]])]
+
+
+def identity(request: Request) -> dict[str, str]:
+    """Labels by which a later call finds this container. Shards of one stage are different runs."""
+    words = {"stage": request.stage.name, "subject": request.subject.name, "data": request.subject.data.absolute()}
+    words["shard"] = getattr(request.config, "shard", None) or "all"
+    return {f"avatarmake.{name}": str(value) for name, value in words.items()}

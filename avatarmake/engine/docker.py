@@ -1,0 +1,266 @@
+"""The docker engine: builds one image per stage and runs stages in them. Every call to Docker is in this module."""
+
+import contextlib
+import os
+import re
+import signal
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import docker
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+
+from avatarmake import ROOT, __version__, host
+from avatarmake.contract.stage import Stage, load
+from avatarmake.engine import container, context
+from avatarmake.engine.request import Request
+from avatarmake.engine.revision import git, revision
+from avatarmake.environments import pytorch3d
+from avatarmake.errors import Exit, StageError
+
+# by digest, so that the same sources make the same image anywhere; Python 3.11.16, of 2026-09
+BASE = "python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b"
+OWN_BASE = "avatarmake/base:bookworm"  # `make base`, where no registry of images can be reached
+INPUTS = "stages.avatarmake.inputs"  # label: digest of what the image was made of
+ADDED = "stages.avatarmake.pytorch3d"  # label: the wheels that PYTORCH3D added
+
+
+def client() -> docker.DockerClient:
+    """A connection to the daemon. Raises StageError with what to do."""
+    try:
+        connection = docker.from_env(timeout=600)
+        connection.ping()
+        return connection
+    except DockerException as e:
+        raise StageError(
+            f"Docker does not answer: {_reason(e)}",
+            next="Start it (sudo systemctl start docker, or dockerd), or type ENGINE=local",
+            exit=Exit.ENVIRONMENT,
+        ) from e
+
+
+def trouble() -> str | None:
+    """Why Docker cannot be used, or None when it can."""
+    try:
+        client().close()
+    except StageError as e:
+        return e.what
+    return None
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    for sign, words in (
+        ("Permission denied", "this user may not use it (add them to the group docker)"),
+        ("No such file or directory", "no daemon runs"),
+        ("Connection refused", "no daemon runs"),
+    ):
+        if sign in text:
+            return words
+    return text.splitlines()[0][:200]
+
+
+# --- images --------------------------------------------------------------------------------------------------------
+
+
+def tag(stage: str) -> str:
+    return f"avatarmake/{stage}:latest"
+
+
+def image(stage: str) -> docker.models.images.Image | None:
+    """The stage's image as it is now, be it out of date or not."""
+    with contextlib.suppress(ImageNotFound):
+        return client().images.get(tag(stage))
+    return None
+
+
+def base(connection: docker.DockerClient) -> tuple[str, str]:
+    """Name and id of the base: BASE if given, else the first that is here, else the default one pulled."""
+    asked = os.environ.get("BASE")
+    for name in [asked] if asked else [BASE, OWN_BASE]:
+        with contextlib.suppress(ImageNotFound):
+            return name, connection.images.get(name).id
+    try:
+        print(f"pulling {asked or BASE}", file=sys.stderr, flush=True)
+        return asked or BASE, connection.images.pull(asked or BASE).id
+    except (APIError, DockerException) as e:
+        raise StageError(
+            f"the base image cannot be pulled: {_reason(e)}",
+            asked or BASE,
+            "Make one from Debian's archive: make base",
+            Exit.ENVIRONMENT,
+        ) from e
+
+
+def build(stage: str, force: bool = False) -> tuple[docker.models.images.Image, bool]:
+    """The stage's image, built if it is not of the present sources, lock, base and PYTORCH3D. Also whether it was."""
+    added = " ".join(wheel.name for wheel in pytorch3d.wheels(stage))
+    connection = client()
+    base_name, base_id = base(connection)
+    inputs = context.digest(stage, base_id)
+    there = image(stage)
+    if there is not None and there.labels.get(INPUTS) == inputs and not force:
+        return there, False
+    extra = f", with {added}" if added else ""
+    if not added and there is not None and there.labels.get(ADDED):
+        extra = ", without the PyTorch3D that it had: PYTORCH3D= is not set"
+    print(f"{stage}: building its image on {base_name}{extra}", file=sys.stderr, flush=True)
+    arguments, labels = {"BASE": base_name}, _labels(load(stage), base_name, inputs)
+    if added:
+        arguments["PYTORCH3D"] = labels[ADDED] = added
+    with context.pack(stage) as packed:
+        _build(connection, stage, packed, arguments, labels)
+    return image(stage), True
+
+
+def _build(
+    connection: docker.DockerClient, stage: str, packed: IO[bytes], arguments: dict[str, str], labels: dict[str, str]
+) -> None:
+    """Send the context, show the steps. The context holds all that is needed: a build has no network."""
+    lines = connection.api.build(
+        fileobj=packed,
+        custom_context=True,
+        dockerfile=f"docker/{stage}/Dockerfile",
+        tag=tag(stage),
+        buildargs=arguments,
+        network_mode="none",
+        labels=labels,
+        rm=True,
+        forcerm=True,
+        decode=True,
+    )
+    said: list[str] = []
+    for line in lines:
+        text = line.get("stream", "")
+        said += [text.rstrip()] if text.strip() else []
+        if text.startswith("Step ") or os.environ.get("VERBOSE"):
+            print(f"  {text.rstrip()}", file=sys.stderr, flush=True)
+        if "error" in line:
+            raise _failure(stage, line["error"], said)
+
+
+def _failure(stage: str, error: str, said: list[str]) -> StageError:
+    """Why a build stopped, with its last lines. Of wheels that the user gave the very last will do."""
+    plain = re.sub(r"\x1b\[\d*m", "", "\n".join(said))
+    lines = [line for line in plain.splitlines() if line and not line.startswith("Removing intermediate container")]
+    if "$PYTORCH3D" in error:  # it quotes the command that failed
+        said_last = lines[-1].removeprefix("ERROR: ").rstrip(".")
+        return StageError(f"PYTORCH3D does not fit its image: {said_last}", stage, pytorch3d.ADVICE, Exit.ENVIRONMENT)
+    tail = "\n  ".join(lines[-12:])
+    return StageError(f"its image cannot be built: {error}\n  {tail}", stage, "", Exit.ENVIRONMENT)
+
+
+def _labels(stage: Stage, base_name: str, inputs: str) -> dict[str, str]:
+    """OCI labels. Revision and time are those of the files in the image, so that another commit changes nothing."""
+    paths = [p.relative_to(ROOT).as_posix() for p in context.files(stage.name)]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    labels = {
+        "title": f"avatarmake {stage.name}",
+        "description": stage.summary,
+        "source": project.get("urls", {}).get("source", "unknown"),  # not git's remote: it differs between clones
+        "revision": revision(*paths),
+        "version": __version__,
+        "created": git("log", "-1", "--format=%cI", "--", *paths) or "unknown",
+        "licenses": project.get("license", "NOASSERTION"),
+        "base.name": base_name,
+    }
+    return {INPUTS: inputs, **{f"org.opencontainers.image.{name}": value for name, value in labels.items()}}
+
+
+def import_base(archive: Path) -> str:
+    """A root file system as the image `avatarmake/base:bookworm`; returns its id."""
+    connection = client()
+    repository, name = OWN_BASE.split(":")
+    connection.api.import_image_from_file(
+        str(archive), repository=repository, tag=name, changes=["CMD python3", "ENV LANG=C.UTF-8"]
+    )
+    return connection.images.get(OWN_BASE).id
+
+
+# --- running -------------------------------------------------------------------------------------------------------
+
+
+def run(request: Request, environment: dict) -> int:
+    """Run a stage in its image, its output streamed; returns its exit code. Ctrl-C stops the container."""
+    built, _ = build(request.stage.name)
+    connection = client()
+    _join_running(connection, request)
+    environment = {"engine": "docker", "image": built.id, **environment}
+    settings = container.settings(request, environment, connection.info())
+    with _explained():
+        held = connection.containers.create(built.id, **settings)
+    return _stream(held, request.subject.data.absolute())
+
+
+def _join_running(connection: docker.DockerClient, request: Request) -> None:
+    """Clear what a killed run left: wait for its container if it still works (its result counts), then remove it."""
+    labels = [f"{name}={value}" for name, value in container.identity(request).items()]
+    for left in connection.containers.list(all=True, filters={"label": labels}):
+        with contextlib.suppress(NotFound):
+            if left.status == "running":
+                print(f"{request.stage.name}: still running in container {left.short_id}; joining it", flush=True)
+                _stream(left, request.subject.data.absolute(), start=False)
+            else:
+                left.remove(force=True)
+
+
+def _stream(held: docker.models.containers.Container, data: Path, start: bool = True) -> int:
+    """Start a container, pass its output on until it ends, and remove it. Returns its exit code."""
+    try:
+        with _explained(), _stopping_on_signals(held):
+            output = held.attach(stream=True, logs=not start, demux=True)
+            if start:
+                held.start()
+            for out, err in output:
+                for text, stream in ((out, sys.stdout), (err, sys.stderr)):
+                    if text:  # paths as the user knows them
+                        stream.write(text.decode(errors="replace").replace("/data/", f"{data}/"))
+                        stream.flush()
+            code = held.wait()["StatusCode"]
+        held.reload()
+        if held.attrs["State"].get("OOMKilled"):
+            raise StageError(
+                "out of memory",
+                next=f"The container had {host.size(host.container_memory())}. Close other programs, and run it again",
+                exit=Exit.ENVIRONMENT,
+            )
+        return code
+    finally:
+        with contextlib.suppress(NotFound, APIError):
+            held.remove(force=True)
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """What the daemon refuses, in its own words and without a traceback."""
+    try:
+        yield
+    except APIError as e:
+        what = f"Docker refuses to run the container: {e.explanation or e}"
+        raise StageError(what, next="ENGINE=local does without Docker", exit=Exit.ENVIRONMENT) from e
+
+
+@contextlib.contextmanager
+def _stopping_on_signals(held: docker.models.containers.Container) -> Iterator[None]:
+    """Ctrl-C and SIGTERM stop the container; its last lines and its exit code still come through."""
+
+    def stop(number, frame):
+        with contextlib.suppress(APIError, NotFound):
+            held.kill(signal="SIGINT")
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def containers(subject: str, data: Path) -> dict[str, str]:
+    """Stages of this subject that run in containers now: stage -> container id."""
+    labels = [f"avatarmake.subject={subject}", f"avatarmake.data={data.absolute()}"]
+    found = client().containers.list(filters={"label": labels})
+    return {c.labels["avatarmake.stage"]: c.short_id for c in found}

@@ -1,0 +1,57 @@
+"""One virtual environment per stage at .venv/<stage>, and `test`, from the very lock file that makes its image."""
+
+import hashlib
+import shutil
+import sys
+from pathlib import Path
+
+from avatarmake import ROOT, registry
+from avatarmake.environments import patched
+from avatarmake.errors import Exit, StageError
+
+
+def lock_file(name: str) -> Path:
+    """`name` is a stage, or `test`."""
+    return ROOT / "tests" / "requirements.lock" if name == "test" else ROOT / "docker" / name / "requirements.lock"
+
+
+def python(name: str) -> Path:
+    """The interpreter of a stage's environment, which is made, or made again when its lock has changed."""
+    lock = lock_file(name)
+    if not lock.exists():
+        raise StageError("there is no such lock file", lock, "Run: make lock", Exit.ENVIRONMENT)
+    interpreter = f"{sys.implementation.cache_tag} {sys.base_prefix}"
+    wanted = hashlib.sha256(lock.read_bytes() + interpreter.encode()).hexdigest()
+    place = registry.HOME / name
+    with registry.alone(name):
+        stamp = place / "lock.sha256"
+        if not (stamp.exists() and stamp.read_text() == wanted):
+            _make(name, lock, place)
+            stamp.write_text(wanted)
+    return place / "bin" / "python"
+
+
+def is_made(name: str) -> bool:
+    return (registry.HOME / name / "lock.sha256").exists()
+
+
+def _make(name: str, lock: Path, place: Path) -> None:
+    """Make the environment beside its place and rename it there: a killed set-up leaves nothing half done.
+
+    --no-deps: the lock is complete, and says less than the packages' own lists where those ask for what is not used.
+    """
+    print(f"{name}: making its environment from {lock.relative_to(ROOT)}", file=sys.stderr, flush=True)
+    new = place.with_name(f".{name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    base = getattr(sys, "_base_executable", sys.executable)
+    registry.uv("venv", "--quiet", "--relocatable", f"--python={base}", str(new))
+    registry.uv(
+        *("pip", "install", "--quiet", "--no-deps", "--require-hashes", f"--python={new / 'bin' / 'python'}"),
+        *registry.uv_flags(),
+        *patched.links(lock.read_text()),
+        *("-r", str(lock)),
+    )
+    shutil.rmtree(place, ignore_errors=True)
+    new.rename(place)
+
+

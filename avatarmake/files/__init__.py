@@ -1,0 +1,1 @@
+"""How files appear on disk, and what tells two of them apart."""

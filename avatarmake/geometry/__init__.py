@@ -1,0 +1,1 @@
+"""Cameras, rotations, and how much points shake. numpy only."""

@@ -1,0 +1,124 @@
+"""Where a subject stands and what the images are, as tables."""
+
+import hashlib
+import json
+import time
+from datetime import datetime
+from pathlib import Path
+
+from rich.table import Table
+
+from avatarmake import host
+from avatarmake.contract import layout
+from avatarmake.contract.layout import STAGES, Subject
+from avatarmake.contract.publication import receipt
+from avatarmake.contract.stage import load
+from avatarmake.engine import docker, request, tracker
+from avatarmake.environments import venv
+from avatarmake.errors import StageError
+from avatarmake.terminal import print_table
+
+
+def show(subject: str, data: Path) -> None:
+    """Every stage: state, key, engine and image or lock, age, size."""
+    who = Subject(data, subject)
+    running = docker.containers(subject, data) if docker.trouble() is None else {}
+    table = Table(title=f"{who.root}", title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for name in ("stage", "state", "key", "made by", "age", "size"):
+        table.add_column(name, overflow="fold" if name == "state" else "ellipsis")
+    other_trackers = set(layout.TRACKERS.values()) - {tracker(who)}
+    for stage in STAGES:
+        if stage in other_trackers or stage == "demo" and not (who.directory("source").exists() or subject == "demo"):
+            continue
+        table.add_row(stage, *_row(stage, who, data, running))
+    print_table(table)
+
+
+def _row(stage: str, who: Subject, data: Path, running: dict[str, str]) -> tuple[str, ...]:
+    declared = load(stage)
+    place, partial = who.directory(declared.writes), who.partial(declared.writes)
+    try:
+        asked = request.parse(declared, [who.name, f"--data={data}"])
+        done, line = asked.state()
+        state = "done" if done else line.split(": ", 1)[1]
+    except StageError as e:
+        state = f"waits: {e.where or 'its options'} {e.what}".replace(f"{who.root}/", "")
+    if stage in running:
+        state = f"running in container {running[stage]}"
+    elif partial.exists():
+        state += " (part of it is there; a run goes on from it)"
+    stamp = receipt(place)
+    if stamp is None:
+        return state, "", "", "", ""
+    maker = stamp["environment"]
+    by = maker.get("image", maker.get("lock", "")).removeprefix("sha256:")[:12]
+    age = datetime.fromisoformat(stamp["finished"]).timestamp()
+    return state, stamp["key"][:12], f"{maker['engine']} {by}", _age(age), host.size(stamp["outputs"]["bytes"])
+
+
+def _age(then: float) -> str:
+    seconds = max(0, time.time() - then)
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def show_images() -> None:
+    """Name, id, size, age, lock and revision of every stage's image."""
+    docker.client().close()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("image", "id", "size", "created", "lock", "revision"):
+        table.add_column(name, justify="right" if name == "size" else "left")
+    for stage in STAGES:
+        image = docker.image(stage)
+        if image is None:
+            table.add_row(docker.tag(stage), "not built", "", "", "", f"make image/{stage}")
+            continue
+        revision = image.labels.get("org.opencontainers.image.revision", "")
+        commit, _, modified = revision.partition("-")
+        created = image.attrs["Created"][:16].replace("T", " ")
+        lock = hashlib.sha256(venv.lock_file(stage).read_bytes()).hexdigest()[:12]
+        size = host.size(image.attrs["Size"])
+        table.add_row(docker.tag(stage), image.short_id, size, created, lock, f"{commit[:10]} {modified}".strip())
+    print_table(table)
+
+
+# what `make demo` ends with: label -> where it is in metrics.json
+FIGURES = {
+    "frames tracked": "frames.tracked",
+    "landmark error, median (% of outer-eye distance)": "tracking.landmark_error_pct.median",
+    "jitter (px)": "tracking.jitter_px",
+    "reprojection after convert, max (px)": "convert.reprojection_px_max",
+    "resolution (px)": "avatar.resolution",
+    "Gaussians": "avatar.gaussians",
+}
+
+
+def show_metrics(subject: str, data: Path) -> None:
+    """The main figures of report/metrics.json, and the report's path."""
+    report = Subject(data, subject).directory("report")
+    try:
+        metrics = json.loads((report / "metrics.json").read_text())
+    except FileNotFoundError as e:
+        raise StageError("is not there", report / "metrics.json", f"Run: make report ID={subject}") from e
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for label, path in FIGURES.items():
+        value = metrics
+        for name in path.split("."):
+            value = value.get(name) if isinstance(value, dict) else None
+        table.add_row(label, _number(value))
+    scored = {k: v for k, v in metrics.get("avatar", {}).items() if isinstance(v, dict) and "psnr_full" in v}
+    for split, scores in scored.items():
+        said = ", ".join(f"{name} {_number(value)}" for name, value in scores.items() if isinstance(value, int | float))
+        table.add_row(f"unseen frames, {split}", said)
+    seconds = {k: v for k, v in (metrics.get("seconds") or {}).items() if isinstance(v, int | float)}
+    table.add_row("seconds", ", ".join(f"{name} {value:.0f}" for name, value in seconds.items()))
+    print_table(table)
+    print(f"report: {(report / 'index.html').absolute()}")
+
+
+def _number(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_number(v)}" for k, v in value.items())
+    return f"{value:.4g}" if isinstance(value, float) else str(value if value is not None else "-")

@@ -1,0 +1,93 @@
+"""The rules for FlashAvatar, on small sources of our own with the same constructs; they are run, not only read."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from avatarmake import patches
+from avatarmake.formats import torch_archive
+from avatarmake.formats.frame import write_frame
+from avatarmake.patches import rewriting, series
+from stages.convert.record import convert
+from tests.synthetic import performance
+
+SCENE = """
+import torch
+from scene.cameras import Camera
+
+
+def first_number(path):
+    return float(torch.load(path)["opencv"]["R"][0].transpose()[0, 0])
+"""
+CAMERAS = """
+import torch
+
+
+class Camera:
+    def __init__(self, device):
+        self.data_device = torch.device(device)
+        self.matrix = torch.eye(4).transpose(0, 1).cuda()
+        self.other = (torch.eye(4) + 1).cuda()
+
+
+def elsewhere(tensor):
+    return tensor.cuda()
+"""
+
+
+@pytest.fixture
+def sources(tmp_path):
+    (tmp_path / "scene").mkdir()
+    (tmp_path / "scene" / "__init__.py").write_text(SCENE)
+    (tmp_path / "scene" / "cameras.py").write_text(CAMERAS)
+    return tmp_path
+
+
+def python(folder, program):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("TORCH_FORCE")}
+    words = [sys.executable, "-c", program]
+    return subprocess.run(words, cwd=folder, capture_output=True, text=True, env=environment)
+
+
+def test_each_place_is_found_once(sources):
+    assert patches.rehearse("FlashAvatar", sources) == {
+        "arrays-in-frames": 1,
+        "overlay/scene/frame_arrays.py": 1,
+        "camera-on-its-device": 2,  # and not the one outside of Camera
+    }
+    assert "return tensor.cuda()" in (sources / "scene" / "cameras.py").read_text()
+
+
+def test_patched_it_reads_frames_needs_no_gpu_and_runs_nothing(sources):
+    """torch's reader stays the careful one: what arrays need is allowed, and no other name."""
+
+    class Attack:
+        def __reduce__(self):
+            return (open, (str(sources / "attacked"), "w"))
+
+    record = convert(performance(3), "the test")
+    write_frame(sources / "good.frame", record, 0)
+    torch_archive.dump({"opencv": Attack()}, sources / "bad.frame")
+    before = python(sources, 'import scene; scene.first_number("good.frame")')
+    assert "Unsupported global" in before.stderr  # so the rule is needed
+    patches.rehearse("FlashAvatar", sources)
+    after = python(sources, """
+import scene
+camera = scene.Camera("cpu")
+print(scene.first_number("good.frame"), camera.matrix.device, camera.other.device, flush=True)
+scene.first_number("bad.frame")
+""")  # fmt: skip
+    assert after.stdout.split() == [str(float(np.float32(record.R[0, 0]))), "cpu", "cpu"], after.stderr
+    assert "Unsupported global: GLOBAL io.open" in after.stderr
+    assert not (sources / "attacked").exists()
+
+
+def test_applied_twice_is_said(sources):
+    patches.rehearse("FlashAvatar", sources)
+    again = rewriting.apply(series.load("FlashAvatar"), sources)
+    states = {outcome.step.id: outcome.state for outcome in again}
+    assert states["camera-on-its-device"] == rewriting.APPLIED
+    assert states["arrays-in-frames"] == rewriting.APPLIED
