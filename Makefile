@@ -52,8 +52,14 @@ tracker = $(if $(filter flame-head-tracker,$(TRACKER)),flame_head_tracker,track)
 HOST = .venv/host/bin/python -m avatarmake
 run  = @$(HOST) run $(1) "$$ID" --data="$$DATA"
 
-$(STAGES): .venv/host/lock
-	$(call run,$@) $(options.$(if $(filter track,$@),$(tracker),$@)) $(if $(filter $@,$(last)),$(OPTIONS))
+given = $(options.$(if $(filter track,$(1)),$(tracker),$(1))) $(if $(filter $(1),$(last)),$(OPTIONS))
+
+$(STAGES): ready
+	$(call run,$@) $(call given,$@)
+# Before the first stage: what all of them need is made or fetched, and what cannot be had is said.
+ready: .venv/host/lock
+	@$(HOST) ready "$$ID" --data="$$DATA" $(goals) $(foreach stage,$(STAGES),then $(stage) $(call given,$(stage)))
+goals = $(filter $(STAGES),$(MAKECMDGOALS)) $(if $(filter demo,$(MAKECMDGOALS)),report) $(filter demo,$(ID))
 
 ifneq ($(filter demo,$(MAKECMDGOALS)),)
   ifneq ($(filter-out demo,$(ID)),)
@@ -65,7 +71,7 @@ endif
 ifeq ($(ID),demo)
 frames: source
 endif
-source: .venv/host/lock
+source: ready
 	$(call run,demo)
 
 ifeq ($(ID),)
@@ -104,6 +110,8 @@ base: .venv/host/lock   ##a base image from Debian's archive, where no registry 
 ##For those who change it:
 test: .venv/test/lock.sha256 ##every test that needs no Docker and no GPU, and those that find them
 	@.venv/test/bin/python -m pytest --ignore=tests/images $(OPTIONS)
+test-fresh: .venv/test/lock.sha256 ##`make demo` and `make test` as on a machine that has nothing and where nothing is set
+	@.venv/test/bin/python -m tests.fresh_machine
 test-images: images .venv/test/lock.sha256 ##the tests of the images, inside them
 	@.venv/test/bin/python -m pytest tests/images $(OPTIONS)
 lint: .venv/test/lock.sha256 ##ruff: style, imports, format of every line
@@ -113,15 +121,9 @@ lock: .venv/host/lock   ##resolve every requirements.in anew into its requiremen
 clean:                  ##remove the environments; data/ and assets/ stay
 	rm -rf .venv .pytest_cache .ruff_cache
 
-# --- environments: the host's by pip, the others by what that brings ---------------------------------------------------
+# --- environments: the host's by a Python 3.11, fetched where there is none; the others by what that brings ------------
 .venv/host/lock: requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
-	 || { echo "Python 3.11 is needed, and $(PYTHON) is another or none. Type: make PYTHON=/path/to/python3.11" >&2; exit 5; }
-	@echo "setting up .venv/host" >&2
-	@rm -rf .venv/host && $(PYTHON) -m venv .venv/host \
-	 || { echo "Python's venv module is missing. On Debian: apt-get install python3-venv" >&2; exit 5; }
-	@.venv/host/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
-	@cp requirements.lock $@
+	@sh avatarmake/environments/host.sh "$(PYTHON)"
 .venv/test/lock.sha256: tests/requirements.lock .venv/host/lock
 	@$(HOST) environment test >/dev/null && touch $@
 
@@ -133,5 +135,5 @@ help:
 	@echo "There is no target '$@'. Type: make (it lists them)" >&2; exit 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo source $(STAGES) status doctor assets patches flashavatar-tree images base test test-images lint lock clean
+.PHONY: help demo source ready $(STAGES) status doctor assets patches flashavatar-tree images base test test-fresh test-images lint lock clean
 .DELETE_ON_ERROR:

@@ -3,6 +3,7 @@
 `make` calls it for everything; `python -m avatarmake --help` lists it.
 """
 
+import itertools
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +24,18 @@ app["--help"].group = "Commands"
 def run(stage: str, *words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
     """Run a stage unless it is done: run track roman --data data [options]."""
     return engine.run(stage, list(words))
+
+
+@app.command(help_flags=[])
+def ready(subject: str, *words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
+    """Make what stages need before the first runs: ready roman --data=data GOAL ... [then TARGET options ...] ..."""
+    from avatarmake.engine.readiness import make_ready
+
+    parts = itertools.groupby(words, lambda word: word == "then")
+    first, *others = [list(part) for is_then, part in parts if not is_then]
+    data = next(word.removeprefix("--data=") for word in first if word.startswith("--data="))
+    goals = [word for word in first if not word.startswith("--data=")]
+    return make_ready(Subject(Path(data), subject), goals, {target: options for target, *options in others})
 
 
 @app.command

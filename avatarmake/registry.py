@@ -11,6 +11,8 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from avatarmake.errors import Exit, StageError
 
 SETTINGS = ("index-url", "extra-index-url", "find-links", "cert")
 HOME = ROOT / ".venv"
+OWN_INDEX = "--torch-backend=cpu"  # uv's name for PyTorch's own index for the CPU
 ADVICE = "If the registry cannot be reached, give wheels or an index in pip's own way: PIP_FIND_LINKS, PIP_INDEX_URL"
 
 
@@ -54,6 +57,29 @@ def uv(*words: str, cwd: Path | None = None) -> str:
             Exit.ENVIRONMENT,
         )
     return done.stdout
+
+
+def uv_with_torch(*words: str, cwd: Path | None = None) -> str:
+    """`uv` for packages that may be PyTorch's: what pip's settings lack comes from PyTorch's own index for the CPU.
+
+    The registry that everybody has holds the CUDA build only, under the same number. uv knows that other index by a
+    name of its own; the hash in the lock says whether it is the right file, wherever it came from.
+    """
+    try:
+        return uv(*words, cwd=cwd)
+    except StageError:
+        return uv(*words, OWN_INDEX, cwd=cwd)
+
+
+def torch_links(pin: str, hashes: set[str]) -> list[str]:
+    """pip's option for PyTorch's wheels of these hashes: their addresses, which uv knows and pip does not."""
+    with tempfile.NamedTemporaryFile("w", suffix=".in") as asked:
+        asked.write(pin + "\n")
+        asked.flush()
+        flags = ("--quiet", "--no-deps", "--no-header", "--format=pylock.toml", "--python-version=3.11")
+        found = tomllib.loads(uv("pip", "compile", *flags, *uv_flags(), OWN_INDEX, asked.name))
+    wheels = found["packages"][0].get("wheels", [])
+    return [f"--find-links={wheel['url']}" for wheel in wheels if wheel["hashes"].get("sha256") in hashes]
 
 
 def uv_flags() -> list[str]:

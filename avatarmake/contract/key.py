@@ -27,14 +27,13 @@ NO_RESULT = (ROOT / "avatarmake" / "__init__.py", assets.MANIFEST)
 def key_parts(stage: Stage, subject: Subject, config: Any) -> dict[str, str]:
     """Everything the result depends on, by name, so that a change can be named. Values are short strings."""
     config = stage.resolve(subject, config)
+    need_inputs(config)
     parts = {}
     for directory in stage.reads:
         parts[f"{directory}/"] = finished(subject, directory)["outputs"]["digest"]
     for f in fields(config):
         value = getattr(config, f.name)
         if f.metadata.get("input") and value is not None:
-            if not Path(value).exists():
-                raise StageError("there is no such file", value, f"Give an existing one: {f.name.upper()}=...")
             parts[f.name] = digest_path(Path(value))
         elif f.metadata.get("key", True) and not f.metadata.get("input"):
             parts[f.name] = str(value)
@@ -47,6 +46,14 @@ def key_parts(stage: Stage, subject: Subject, config: Any) -> dict[str, str]:
     parts["environment"] = digest_path(lock) if lock.exists() else "none"
     parts["code"] = digest_files([p for p in closure(stage.name) if p not in NO_RESULT], ROOT)
     return parts
+
+
+def need_inputs(config: Any) -> None:
+    """Raises StageError where an input (a video, a folder) that the options name is not there."""
+    for f in fields(config):
+        path = getattr(config, f.name)
+        if f.metadata.get("input") and path is not None and not Path(path).exists():
+            raise StageError("there is no such file", path, f"Give an existing one: {f.name.upper()}=...")
 
 
 def finished(subject: Subject, directory: str) -> dict:

@@ -95,6 +95,12 @@ def base(connection: docker.DockerClient) -> tuple[str, str]:
         ) from e
 
 
+def is_current(stage: str) -> bool:
+    """Whether the stage's image is there and of the present sources, lock, base and PYTORCH3D."""
+    there = image(stage)
+    return there is not None and there.labels.get(INPUTS) == context.digest(stage, base(client())[1])
+
+
 def build(stage: str, force: bool = False) -> tuple[docker.models.images.Image, bool]:
     """The stage's image, built if it is not of the present sources, lock, base and PYTORCH3D. Also whether it was."""
     added = " ".join(wheel.name for wheel in pytorch3d.wheels(stage))

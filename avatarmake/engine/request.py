@@ -96,6 +96,17 @@ class Request:
 
 def parse(stage: Stage, argv: list[str]) -> Request | None:
     """`ID [--data D] [--force] [options]` -> Request; None when it was --help. Raises StageError, CycloptsError."""
+    asked = unresolved(stage, argv)
+    if asked is None:
+        return None
+    config = _with_paths(stage.resolve(asked.subject, _with_paths(asked.config)))
+    inputs = {f.name for f in fields(config) if f.metadata.get("input")} & asked.given.keys()
+    words = {f.name: _word(f, config) for f in fields(config) if f.name in inputs}
+    return replace(asked, config=config, given=asked.given | words)
+
+
+def unresolved(stage: Stage, argv: list[str]) -> Request | None:
+    """`parse` without what the subject itself decides (its own video), which may not be there yet."""
     asked = _parse(stage, argv)
     if asked is None:
         return None
@@ -107,8 +118,6 @@ def parse(stage: Stage, argv: list[str]) -> Request | None:
     }
     if remembered:
         config = _parse(stage, [*argv, *remembered.values()])[3]
-    config = _with_paths(stage.resolve(subject, _with_paths(config)))
-    given |= {f.name: _word(f, config) for f in fields(config) if f.metadata.get("input") and f.name in given}
     return Request(stage, subject, config, force, given, remembered)
 
 

@@ -1,9 +1,11 @@
 """`make lock`: from what we ask (requirements.in) to what we get (requirements.lock), with hashes, all in agreement.
 
 tests/requirements.lock is the union of every stage's list and the host's; the others are resolved within it, so a
-package has one version in the whole project.
+package has one version in the whole project. They are resolved for Linux on x86_64, and their hashes are those of all
+systems' wheels. What differs from one system to the next is PyTorch: docker/torch.cpu.lock has a line for each.
 """
 
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -11,9 +13,11 @@ from pathlib import Path
 from avatarmake import ROOT, registry
 from avatarmake.contract.layout import STAGES
 from avatarmake.environments import patched
+from avatarmake.environments.pins import pins
 
 # What mediapipe asks for and its bundled solutions, the part used here, never import. opencv-contrib brings Qt and X11.
 NOT_NEEDED = ("jax", "jaxlib", "matplotlib", "opencv-contrib-python", "sounddevice", "sentencepiece")
+TORCH = ROOT / "docker" / "torch.cpu.lock"
 PLATFORM = ("--python-version=3.11", "--python-platform=x86_64-manylinux_2_28")
 
 
@@ -22,6 +26,7 @@ def make() -> None:
     whole = ROOT / "tests" / "requirements.lock"
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as overrides:
         overrides.writelines(f'{name}; sys_platform == "never"\n' for name in NOT_NEEDED)
+        overrides.writelines(f"{pin}\n" for pin in pins(TORCH.read_text()))  # this build and not the registry's own
         overrides.flush()
         flags = (f"--overrides={overrides.name}", f"--constraints={whole}")
         asked = {ROOT / "docker" / stage: ROOT / "docker" / stage / "requirements.in" for stage in STAGES}
@@ -34,7 +39,7 @@ def make() -> None:
 
 def _lock(asked: list[Path], got: Path, *flags: str) -> None:
     print(f"lock: {got.relative_to(ROOT)}", file=sys.stderr, flush=True)
-    registry.uv(
+    registry.uv_with_torch(
         *("pip", "compile", "--quiet", "--generate-hashes", "--no-header", "--no-annotate", *PLATFORM),
         *registry.uv_flags(),
         *patched.links("\n".join(path.read_text() for path in asked)),
@@ -43,3 +48,10 @@ def _lock(asked: list[Path], got: Path, *flags: str) -> None:
         f"--output-file={got.relative_to(ROOT)}",
         cwd=ROOT,
     )
+    got.write_text(with_torch(got.read_text(), TORCH.read_text()))
+
+
+def with_torch(lock: str, builds: str) -> str:
+    """The lock with the lines of `builds` in the place of its one of torch."""
+    lines = re.sub(r"^#.*\n", "", builds, flags=re.MULTILINE)
+    return re.sub(r"^torch==[^\n]*\n(?: +--hash[^\n]*\n)+", lambda _: lines, lock, flags=re.MULTILINE)

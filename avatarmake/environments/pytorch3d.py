@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 from avatarmake import ROOT
+from avatarmake.environments.pins import pins, plain
 from avatarmake.errors import Exit, StageError
 
 STAGE = "flame_head_tracker"  # the one whose Dockerfile takes them
@@ -43,8 +44,7 @@ def wheels(stage: str) -> list[Path]:
 
 
 def _locked() -> dict[str, str]:
-    lock = (ROOT / "docker" / STAGE / "requirements.lock").read_text()
-    return {_plain(name): version for name, version in re.findall(r"^([\w.-]+)==([^\s\\;]+)", lock, re.MULTILINE)}
+    return {pin.name: pin.version for pin in pins((ROOT / "docker" / STAGE / "requirements.lock").read_text())}
 
 
 def parts(wheel: Path) -> tuple[str, str]:
@@ -52,11 +52,7 @@ def parts(wheel: Path) -> tuple[str, str]:
     match = NAME.fullmatch(wheel.name)
     if not match:
         raise _wrong("is no wheel by its name", wheel)
-    return _plain(match[1]), match[2]
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
+    return plain(match[1]), match[2]
 
 
 def _wrong(what: str, where: Path) -> StageError:

@@ -9,6 +9,8 @@ from avatarmake import ROOT, registry
 from avatarmake.environments import patched
 from avatarmake.errors import Exit, StageError
 
+STAMP = "lock.sha256"  # in an environment: what it was made of
+
 
 def lock_file(name: str) -> Path:
     """`name` is a stage, or `test`."""
@@ -17,22 +19,31 @@ def lock_file(name: str) -> Path:
 
 def python(name: str) -> Path:
     """The interpreter of a stage's environment, which is made, or made again when its lock has changed."""
+    place = registry.HOME / name
+    with registry.alone(name):
+        if not is_current(name):
+            _make(name, lock_file(name), place)
+            (place / STAMP).write_text(_wanted(name))
+    return place / "bin" / "python"
+
+
+def is_current(name: str) -> bool:
+    """Whether the environment is there and of the present lock."""
+    stamp, wanted = registry.HOME / name / STAMP, _wanted(name)
+    return stamp.exists() and stamp.read_text() == wanted
+
+
+def _wanted(name: str) -> str:
+    """What an environment is made of, in one hash: the lock and the interpreter."""
     lock = lock_file(name)
     if not lock.exists():
         raise StageError("there is no such lock file", lock, "Run: make lock", Exit.ENVIRONMENT)
     interpreter = f"{sys.implementation.cache_tag} {sys.base_prefix}"
-    wanted = hashlib.sha256(lock.read_bytes() + interpreter.encode()).hexdigest()
-    place = registry.HOME / name
-    with registry.alone(name):
-        stamp = place / "lock.sha256"
-        if not (stamp.exists() and stamp.read_text() == wanted):
-            _make(name, lock, place)
-            stamp.write_text(wanted)
-    return place / "bin" / "python"
+    return hashlib.sha256(lock.read_bytes() + interpreter.encode()).hexdigest()
 
 
 def is_made(name: str) -> bool:
-    return (registry.HOME / name / "lock.sha256").exists()
+    return (registry.HOME / name / STAMP).exists()
 
 
 def _make(name: str, lock: Path, place: Path) -> None:
@@ -45,7 +56,7 @@ def _make(name: str, lock: Path, place: Path) -> None:
     shutil.rmtree(new, ignore_errors=True)
     base = getattr(sys, "_base_executable", sys.executable)
     registry.uv("venv", "--quiet", "--relocatable", f"--python={base}", str(new))
-    registry.uv(
+    registry.uv_with_torch(
         *("pip", "install", "--quiet", "--no-deps", "--require-hashes", f"--python={new / 'bin' / 'python'}"),
         *registry.uv_flags(),
         *patched.links(lock.read_text()),

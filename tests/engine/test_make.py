@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -81,14 +82,14 @@ def test_demo_runs_every_stage_once():
 
 
 def test_options_go_to_the_last_stage_named():
-    done = make("-n", "-o", ".venv/host/lock", "track", "train", "ID=roman", "OPTIONS=--seed 7")
+    done = make("-n", "-o", "ready", "track", "train", "ID=roman", "OPTIONS=--seed 7")
     with_seed = [line for line in done.stdout.splitlines() if "--seed 7" in line]
     assert len(with_seed) == 1 and "run train" in with_seed[0]
 
 
 def test_trackers_take_their_own_options():
     """One target, two stages: which of them runs is the host command's business, told by the environment."""
-    words = ("-n", "-o", ".venv/host/lock", "track", "ID=roman", "HEAD_MODEL=open", "DEVICE=cpu")
+    words = ("-n", "-o", "ready", "track", "ID=roman", "HEAD_MODEL=open", "DEVICE=cpu")
     assert "--head-model=" in make(*words).stdout and "--device" not in make(*words).stdout
     other = make(*words, "TRACKER=flame-head-tracker").stdout
     assert "run track" in other and "--device=" in other and "--head-model" not in other
@@ -129,12 +130,18 @@ def test_unknown_stage_lists_the_stages(words):
 
 
 def test_another_python_is_refused_in_one_line(tmp_path):
-    for name in ("Makefile", "requirements.lock"):
+    """And nothing is left where no Python and no uv can be had."""
+    for name in ("Makefile", "requirements.lock", "avatarmake/environments/host.sh"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text((ROOT / name).read_text())
-    done = make("-C", str(tmp_path), "doctor", "PYTHON=false")
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("sh", "make", "sed", "awk", "tr", "cut", "mkdir", "rm", "git"):
+        (tools / name).symlink_to(shutil.which(name))
+    done = make("-C", str(tmp_path), "doctor", "PYTHON=python3", PATH=str(tools))
     assert done.returncode == 2
     assert "Python 3.11 is needed" in done.stderr and "make PYTHON=" in done.stderr
-    assert not (tmp_path / ".venv").exists()
+    assert not (tmp_path / ".venv" / "host").exists()
 
 
 def test_ci_is_a_script_that_calls_what_the_readme_says():

@@ -1,0 +1,79 @@
+"""Before the first stage runs: what all that were asked for need, made or fetched now, and what cannot be had.
+
+Nobody should wait through four stages to learn that the fifth has no PyTorch.
+"""
+
+import sys
+
+from avatarmake import patches
+from avatarmake.assets import need_one
+from avatarmake.contract.key import need_inputs
+from avatarmake.contract.layout import WRITER, Subject
+from avatarmake.contract.stage import Stage, load
+from avatarmake.engine import choose, docker, request, tracker
+from avatarmake.environments import venv
+from avatarmake.errors import Exit, StageError
+
+
+def make_ready(subject: Subject, goals: list[str], options: dict[str, list[str]]) -> int:
+    """Make the environments or images of `goals` and of the stages before them. Returns an exit code.
+
+    `options`: make target -> the options that make calls it with. A stage that is done needs nothing. What cannot be
+    had is one line a stage; the first one's exit code is returned.
+    """
+    faults = []
+    stages = {target: load(tracker(subject) if target == "track" else target) for target in needed(goals)}
+    for target, stage in stages.items():
+        words = [subject.name, f"--data={subject.data}", *options.get(target, [])]
+        if stage is [*stages.values()][0] and (asked := request.parse(stage, words)):  # a wrong path costs no set-up
+            need_inputs(asked.config)
+        if fault := _fault(stage, words):
+            faults.append(fault)
+            print(f"{stage.name}: {_line(fault)}", file=sys.stderr, flush=True)
+    return faults[0].exit if faults else Exit.OK
+
+
+def needed(goals: list[str]) -> list[str]:
+    """The make targets that `goals` bring in, themselves included, in pipeline order. A demo's `source` is no goal."""
+    wanted = set(goals)
+    for target in reversed(WRITER.values()):
+        if target in wanted:
+            wanted |= {WRITER[directory] for directory in load(target).reads}
+    return [target for target in WRITER.values() if target in wanted]
+
+
+def _fault(stage: Stage, words: list[str]) -> StageError | None:
+    """What the stage cannot do without and cannot get, or None; its environment or image is made on the way."""
+    try:
+        engine, _ = choose(stage.name)
+        made = venv.is_current(stage.name) if engine == "local" else docker.is_current(stage.name)
+        asked = request.unresolved(stage, words)
+        if asked is None or not made and _is_done(stage, words):
+            return None
+        for names in stage.needs(asked.config):
+            need_one(names)
+        if stage.upstream:
+            patches.prepare(stage.upstream)
+        if engine == "local":
+            venv.python(stage.name)
+        else:
+            docker.build(stage.name)
+    except StageError as e:
+        return None if _is_done(stage, words) else e
+    return None
+
+
+def _is_done(stage: Stage, words: list[str]) -> bool:
+    """Whether it has nothing to do. Not while a stage before it is still to run."""
+    try:
+        asked = request.parse(stage, words)
+        return asked is not None and asked.state()[0] and not asked.again
+    except StageError:
+        return False
+
+
+def _line(fault: StageError) -> str:
+    """The fault in one line: of a tool's many, the one that names the cause."""
+    lines = [line.strip() for line in fault.what.splitlines() if line.strip()]
+    cause = next((line for line in lines if line.startswith("cause:")), lines[0]).removeprefix("cause: ")
+    return str(StageError(cause.rstrip("."), fault.where, fault.next))
