@@ -3,7 +3,7 @@
     python -m bench.train [--gaussians 14000] [--runs 60]
 
 On a subject drawn by the rasteriser itself (12 frames): time depends little on who it is. What an avatar reaches on the
-demo subject and on a real video is in bench/README.md, with the commands.
+demo subject and on a real video is in bench/RECORD.md, with the commands.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """flame-head-tracker's .npz, one a tracked frame: what trackers write and `convert` reads.
 
-Upstream's names for keys stop here; the rest of the project uses DESIGN's. On disk every array has a leading batch
-axis of 1 and is float32; in memory there is no batch axis. Source: flame-head-tracker v4.1 (commit 0752b00),
-tracker_base and tracker_video.
+Upstream's names for keys stop here; docs/conventions.md has both. On disk every array has a leading batch axis of 1 and
+is float32; in memory there is no batch axis. Source: flame-head-tracker v4.1 (commit 0752b00), tracker_base and
+tracker_video.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""Jitter: how much points that hardly deform shake from frame to frame. What hurts an avatar most (DESIGN 9)."""
+"""Jitter: how much points that hardly deform shake from frame to frame. What hurts an avatar most."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""convert: what the tracker solved, in the form FlashAvatar trains on; DESIGN 6 says how, exactly."""
+"""convert: what the tracker solved, in the form FlashAvatar trains on; docs/conventions.md says how, exactly."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""One tracked frame -> one FlashAvatar record (DESIGN 6): exact camera, 6D rotations by rows, eyelids."""
+"""One tracked frame -> one FlashAvatar record (docs/conventions.md): exact camera, 6D rotations by rows, eyelids."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""DESIGN 6 and 7: the two projections agree, and every known mistake moves the picture by what it is known to."""
+"""The two projections agree, and every known mistake moves the picture by what it is known to."""
 
 import numpy as np
 import pytest

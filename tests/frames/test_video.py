@@ -166,7 +166,7 @@ def frames_at(times: list[float]) -> list[Frame]:
 
 @pytest.mark.parametrize(("source", "fps"), [(25, 12.5), (30, 25), (50, 25), (29.97, 25), (24, 10), (60, 24)])
 def test_rate_picks_int_of_i_times_interval(source, fps):
-    """DESIGN 11.1: what `int(i * interval)` says, which ffmpeg's fps filter does not."""
+    """`int(i * interval)`, as upstream counts, which ffmpeg's fps filter does not."""
     picked = [f.index for f in at_rate(frames_at([i / source for i in range(200)]), fps, source)]
     interval = source / fps
     expected = [int(i * interval + 1e-9) for i in range(1000)]

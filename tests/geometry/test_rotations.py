@@ -31,7 +31,7 @@ def test_log_undoes_exp_up_to_half_a_turn():
 
 
 def test_6d_is_rows_so_the_jaw_opens():
-    """By columns it would be the transpose: the jaw closes instead of opening (DESIGN 6)."""
+    """By columns it would be the transpose: the jaw closes instead of opening."""
     jaw = rotations.matrix_from_axis_angle(np.array([0.2, 0.0, 0.0]))
     six = rotations.rot6d_from_matrix(jaw)
     np.testing.assert_array_equal(six, [*jaw[0], *jaw[1]])
