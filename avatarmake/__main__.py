@@ -11,12 +11,12 @@ from typing import Annotated
 import cyclopts
 from cyclopts import Parameter
 
-from avatarmake import engine
+from avatarmake import __version__, engine
 from avatarmake.contract.command import failures
 from avatarmake.contract.layout import STAGES, Subject
 from avatarmake.contract.stage import load
 
-app = cyclopts.App(name="python -m avatarmake", help=__doc__.splitlines()[0], version_flags=[])
+app = cyclopts.App(name="python -m avatarmake", help=__doc__.splitlines()[0], version=__version__)
 app["--help"].group = "Commands"
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from avatarmake import ROOT, assets, host, registry
 from avatarmake.contract.layout import STAGES
 from avatarmake.engine import docker
-from avatarmake.environments import venv, wheels
+from avatarmake.environments import platforms, venv, wheels
 from avatarmake.errors import Exit
 from avatarmake.terminal import print_table
 
@@ -68,10 +68,13 @@ def _local() -> Rows:
     if torch := wheels.find_links("torch"):
         yield GOOD, "torch wheel", torch[0]
     elif registry.settings().keys() & {"extra-index-url", "index-url"}:
-        yield GOOD, "torch wheel", "from the index that pip is set to"
+        yield GOOD, "torch wheel", "from the index that pip is set to, else from PyTorch's own for the CPU"
     else:
-        advice = "PIP_EXTRA_INDEX_URL=<PyTorch's CPU index>, or the wheel in PIP_FIND_LINKS=<folder>"
-        yield MISSING, "torch wheel", f"neither an index nor a folder has the CPU build that train asks for. {advice}"
+        yield GOOD, "torch wheel", "from PyTorch's own index for the CPU"
+    if platforms.here() not in platforms.SERVED:
+        yield MISSING, "this machine", f"{' on '.join(platforms.here())}: no lock was made for it"
+    for stage, package in platforms.without(platforms.here()).items():
+        yield MISSING, f"for {stage}", f"{package} has no wheel for {' on '.join(platforms.here())}"
 
 
 def _uv_version() -> str:

@@ -11,6 +11,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from avatarmake import __version__
 from avatarmake.assets import need_one
 from avatarmake.contract.key import is_done, key_of, key_parts
 from avatarmake.contract.layout import Subject
@@ -45,6 +46,7 @@ def execute(
         if facts is None:  # a shard: others go on, and a run without --shard publishes
             return
         stamp = {
+            "avatarmake": __version__,
             "stage": stage.name,
             "subject": subject.name,
             "key": key_of(parts),

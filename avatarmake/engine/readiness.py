@@ -11,7 +11,7 @@ from avatarmake.contract.key import need_inputs
 from avatarmake.contract.layout import WRITER, Subject
 from avatarmake.contract.stage import Stage, load
 from avatarmake.engine import choose, docker, request, tracker
-from avatarmake.environments import venv
+from avatarmake.environments import platforms, venv
 from avatarmake.errors import Exit, StageError
 
 
@@ -55,6 +55,7 @@ def _fault(stage: Stage, words: list[str]) -> StageError | None:
         if stage.upstream:
             patches.prepare(stage.upstream)
         if engine == "local":
+            platforms.check(stage.name)
             venv.python(stage.name)
         else:
             docker.build(stage.name)

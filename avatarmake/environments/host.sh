@@ -9,8 +9,7 @@ home=.venv
 fits() { "$1" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; }
 
 stop() {
-    echo "Python 3.11 is needed (the stages' packages are pinned for it), and $have. $1" >&2
-    echo "Install it, or type: make PYTHON=/path/to/python3.11" >&2
+    echo "Python 3.11 is needed, and $have. $1 Install it, or type: make PYTHON=/path/to/python3.11" >&2
     exit 5
 }
 
@@ -28,11 +27,6 @@ fetcher() {  # uv: the user's own, else the one that requirements.lock pins, by 
     return 1
 }
 
-managed() {  # a Python of uv's own, below .venv: nothing of the user's is touched
-    export UV_PYTHON_INSTALL_DIR=$PWD/$home/python UV_PYTHON_INSTALL_BIN=0
-    "$1" python install --quiet 3.11 && "$1" python find --managed-python 3.11
-}
-
 if ! fits "$python"; then
     if version=$("$python" -c 'import platform; print(platform.python_version())' 2>/dev/null); then
         have="$python is $version"
@@ -42,8 +36,10 @@ if ! fits "$python"; then
     fi
     found=$(fetcher) || stop "uv, which could fetch one, cannot be installed here either."
     echo "$have: fetching Python 3.11 with uv" >&2
-    said=$(managed "$found" 2>&1) || stop "uv cannot fetch one: $(printf '%s' "$said" | tr '\n' ' ' | cut -c1-300)"
-    python=$said
+    export UV_PYTHON_INSTALL_DIR=$PWD/$home/python UV_PYTHON_INSTALL_BIN=0  # nothing of the user's is touched
+    said=$("$found" python install --no-progress 3.11 2>&1) \
+     || stop "uv cannot fetch one: $(printf '%s' "$said" | tr -s '\n ' ' ' | cut -c1-250)."
+    python=$("$found" python find --managed-python 3.11) || exit 5
 fi
 
 echo "setting up $home/host" >&2

@@ -1,8 +1,9 @@
 """`make test-fresh`: the README's two commands from a fresh clone, on a machine where nothing is set.
 
 No pip setting of this host, no cache, no index and no folder of wheels: what pip and uv ask the outside for is answered
-by a stand-in on loopback. It has PyTorch twice, as the outside has: the registry's own build, which is for CUDA (here a
-few bytes under its name, that break whatever imports them), and the one for the CPU on PyTorch's own index.
+by a stand-in on loopback. Its Python is 3.10, and uv has to fetch 3.11. The stand-in has PyTorch twice, as the outside
+has: the registry's own build, which is for CUDA (here a few bytes under its name, that break whatever imports them),
+and the one for the CPU on PyTorch's own index.
 """
 
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 from avatarmake import ROOT, registry
 from avatarmake.environments import wheels
 from tests.environments import wheels as small
+from tests.fresh_machine import python
 from tests.fresh_machine.standin import PYTORCH, REGISTRY, Standin
 
 # "set up and start": every stage runs, the training for a few steps; a folder of tests stands for all
@@ -45,7 +47,12 @@ def fresh_clone(place: Path) -> Path:
 def bare(home: Path, standin: Standin) -> dict[str, str]:
     """The environment of a user who has just logged in: no variable of pip, uv, Python or a proxy of this host."""
     pythons = Path(getattr(sys, "_base_executable", sys.executable)).parent
-    return {"PATH": f"{pythons}:/usr/local/bin:/usr/bin:/bin", "HOME": str(home), **standin.variables()}
+    given = {"PATH": f"{pythons}:/usr/local/bin:/usr/bin:/bin", "HOME": str(home), **standin.variables()}
+    if python.relocatable():
+        given |= {"PYTHON": str(python.another(home)), "UV_PYTHON_DOWNLOADS_JSON_URL": python.downloads(home)}
+    else:
+        print(f"fresh machine: {sys.base_prefix} cannot be copied, so fetching a Python is not tried", flush=True)
+    return given
 
 
 def main() -> int:
@@ -54,9 +61,10 @@ def main() -> int:
         clone = fresh_clone(scratch / "avatarmake")
         (scratch / "home").mkdir()
         with Standin(shelves(scratch)) as standin:
+            given = bare(scratch / "home", standin)
             for command in COMMANDS:
                 print("fresh machine:", " ".join(command), flush=True)
-                done = subprocess.run(command, cwd=clone, env=bare(scratch / "home", standin))
+                done = subprocess.run(command, cwd=clone, env=given)
                 if done.returncode:
                     print(f"fresh machine: `{' '.join(command)}` ended with {done.returncode}", file=sys.stderr)
                     return 1
