@@ -14,6 +14,7 @@ from pathlib import Path
 
 from avatarmake import ROOT, registry
 from avatarmake.environments import wheels
+from avatarmake.patches import sdist, series
 from tests.environments import wheels as small
 from tests.fresh_machine import python
 from tests.fresh_machine.standin import PYTORCH, REGISTRY, Standin
@@ -26,7 +27,7 @@ COMMANDS = (
 
 
 def shelves(scratch: Path) -> dict[str, list[Path]]:
-    """All wheels of tests/requirements.lock, which is the union of every lock, as the two indexes have them."""
+    """What tests/requirements.lock, the union of every lock, is made of, as the two indexes have it."""
     all_of_them = wheels.wheels(ROOT / "tests" / "requirements.lock")
     torch = [wheel for wheel in all_of_them if wheel.name.startswith("torch-")]
     for_cuda = small.make(
@@ -35,7 +36,8 @@ def shelves(scratch: Path) -> dict[str, list[Path]]:
         "cp311-cp311-manylinux_2_28_x86_64",
         __init__="raise ImportError('this is the build for CUDA')",
     )
-    return {REGISTRY: [*(w for w in all_of_them if w not in torch), for_cuda], PYTORCH: torch}
+    archives = [sdist.sdist(of) for name in series.names() if (of := series.upstream(name)).package]
+    return {REGISTRY: [*(w for w in all_of_them if w not in torch), for_cuda, *archives], PYTORCH: torch}
 
 
 def fresh_clone(place: Path) -> Path:

@@ -24,7 +24,7 @@ REGISTRY, PYTORCH = "/simple/", "/whl/cpu/"
 
 
 class Standin(ThreadingHTTPServer):
-    """`shelves`: path of an index -> its wheels. `asked` holds what was fetched. Use it as a context manager."""
+    """`shelves`: path of an index -> its wheels and source archives. `asked`: what was fetched. A context manager."""
 
     daemon_threads = True
 
@@ -70,10 +70,10 @@ class Standin(ThreadingHTTPServer):
     def page(self, folder: str) -> str | None:
         """The index's page of a package, or None for one that it does not have."""
         wheels = [(path, wheel) for path, wheel in self.files.items() if path.rpartition("/")[0] + "/" == folder]
-        lines = [
-            f'<a href="{html.escape(path)}#sha256={digest(wheel)}" data-dist-info-metadata="true">{wheel.name}</a>'
-            for path, wheel in wheels
-        ]
+        lines = []
+        for path, wheel in wheels:
+            beside = ' data-dist-info-metadata="true"' if wheel.suffix == ".whl" else ""
+            lines.append(f'<a href="{html.escape(path)}#sha256={digest(wheel)}"{beside}>{wheel.name}</a>')
         return "<!DOCTYPE html><html><body>\n" + "\n".join(lines) + "\n</body></html>" if lines else None
 
     def __enter__(self) -> "Standin":
