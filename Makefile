@@ -109,7 +109,9 @@ base: .venv/host/lock   ##a base image from Debian's archive, where no registry 
 ##
 ##For those who change it:
 test: .venv/test/lock.sha256 ##every test that needs no Docker and no GPU, and those that find them
-	@.venv/test/bin/python -m pytest --ignore=tests/images $(OPTIONS)
+	@.venv/test/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --ignore=tests/images $(OPTIONS)
+test-numbers: .venv/test/lock.sha256 ##the tests that compare numbers, as on processors with other instructions
+	@.venv/test/bin/python -m tests.processors $(OPTIONS)
 test-fresh: .venv/test/lock.sha256 ##`make demo` and `make test` as on a machine that has nothing and where nothing is set
 	@.venv/test/bin/python -m tests.fresh_machine
 test-images: images .venv/test/lock.sha256 ##the tests of the images, inside them
@@ -135,5 +137,6 @@ help:
 	@echo "There is no target '$@'. Type: make (it lists them)" >&2; exit 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo source ready $(STAGES) status doctor assets patches flashavatar-tree images base test test-fresh test-images lint lock clean
+.PHONY: help demo source ready $(STAGES) status doctor assets patches flashavatar-tree images base
+.PHONY: test test-numbers test-fresh test-images lint lock clean
 .DELETE_ON_ERROR:

@@ -176,12 +176,11 @@ def test_kill_9_then_again_is_an_undisturbed_run(subject, tmp_path):
     script = tmp_path / "slow.py"
     script.write_text(SLOW.format(root=str(ROOT)))
     command = [sys.executable, str(script), "roman", "--data", str(subject.data), "--upto", "20"]
-    first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True, cwd=ROOT)
-    for line in first.stdout:
-        if line.strip() == "7":
-            break
-    os.killpg(first.pid, signal.SIGKILL)
-    first.wait()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True, cwd=ROOT) as first:
+        for line in first.stdout:
+            if line.strip() == "7":
+                break
+        os.killpg(first.pid, signal.SIGKILL)
     assert not subject.directory("frames").exists()
     second = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
     assert "\n7\n" not in second.stdout and "\n19\n" in second.stdout  # went on where it was

@@ -32,7 +32,8 @@ def digests() -> dict[str, str]:
 
 def test_an_edit_in_one_stage_changes_its_image_only(checkout):
     before = digests()
-    (checkout / "stages" / "convert" / "__main__.py").open("a").write("# edited\n")
+    with (checkout / "stages" / "convert" / "__main__.py").open("a") as f:
+        f.write("# edited\n")
     after = digests()
     assert [stage for stage in STAGES if before[stage] != after[stage]] == ["convert"]
 
@@ -42,15 +43,17 @@ def test_another_base_is_another_image():
 
 
 def test_the_context_is_the_same_bytes_on_every_checkout(checkout):
-    first = context.pack("convert").read()
+    with context.pack("convert") as first:
+        before = first.read()
     for path in checkout.rglob("*"):
         os.utime(path, (1, 1))
         path.chmod(0o777)
-    assert context.pack("convert").read() == first
+    with context.pack("convert") as second:
+        assert second.read() == before
 
 
 def test_the_context_is_readable_by_every_uid_and_holds_the_stage_only(checkout):
-    with tarfile.open(fileobj=context.pack("convert")) as tar:
+    with context.pack("convert") as packed, tarfile.open(fileobj=packed) as tar:
         entries = {entry.name: entry for entry in tar}
     assert all(entry.mode == 0o644 and entry.uid == 0 for entry in entries.values())
     assert {name.split("/")[1] for name in entries if name.startswith("stages/")} == {"__init__.py", "convert"}

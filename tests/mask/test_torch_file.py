@@ -9,16 +9,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
-
-from avatarmake.errors import Exit, StageError  # noqa: E402
-from stages.mask import torch_file  # noqa: E402
+from avatarmake.errors import Exit, StageError
+from stages.mask import torch_file
 
 FILE = "79999_iter.pth"
 FORMATS = ("pickles", "zip")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _torch():
+    """By the first test that runs and not when tests are collected: it takes as long as all the rest."""
+    global torch
+    import torch
+
+
 def saved(path: Path, value, format: str) -> Path:
+    import torch
+
     torch.save(value, path, _use_new_zipfile_serialization=format == "zip")
     return path
 

@@ -1,5 +1,6 @@
 """The whole pipeline once, on a short demo subject; tests of this folder work on copies of it."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -7,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from avatarmake.contract import command as contract
 from avatarmake.contract.layout import Subject
+from avatarmake.contract.stage import load
+from avatarmake.errors import Exit
 
 ROOT = Path(__file__).resolve().parents[2]
 FRAMES = 30
@@ -28,11 +32,19 @@ def run(stage: str, subject: Subject, *options: str) -> subprocess.CompletedProc
     return subprocess.run(command(stage, subject, *options), cwd=ROOT, capture_output=True, text=True, env=os.environ)
 
 
+def run_here(stage: str, subject: Subject, *options: str) -> Exit:
+    """The same in this process, where it does next to nothing: starting one takes longer."""
+    main = importlib.import_module(f"stages.{stage}.__main__")
+    return contract.command(load(stage), main.run, command(stage, subject, *options)[3:])
+
+
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory) -> Subject:
-    """All seven stages, undisturbed."""
-    subject = Subject(tmp_path_factory.mktemp("volume"), "demo")
-    for stage in ORDER:
-        done = run(stage, subject)
-        assert done.returncode == 0, f"{stage}: {done.stdout[-2000:]}{done.stderr[-4000:]}"
-    return subject
+def demo(common) -> Subject:
+    """All seven stages, undisturbed; tests leave it as it is."""
+
+    def make(volume: Path) -> None:
+        for stage in ORDER:
+            done = run(stage, Subject(volume, "demo"))
+            assert done.returncode == 0, f"{stage}: {done.stdout[-2000:]}{done.stderr[-4000:]}"
+
+    return Subject(common("demo-volume", make), "demo")

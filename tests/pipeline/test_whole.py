@@ -7,7 +7,8 @@ from PIL import Image
 
 from avatarmake.contract.layout import WRITER, alpha_mask, checkpoint_file, dataset_image, parsing_mask
 from avatarmake.contract.publication import receipt
-from tests.pipeline.conftest import FRAMES, ORDER, run
+from avatarmake.errors import Exit
+from tests.pipeline.conftest import FRAMES, ORDER, run_here
 
 
 def metrics(subject):
@@ -46,9 +47,8 @@ def test_the_report_is_one_file_of_its_own(demo):
     assert 'src="data:video/mp4;base64,' in page
 
 
-def test_a_second_run_of_everything_does_nothing(demo):
+def test_a_second_run_of_everything_does_nothing(demo, capsys):
     before = {d: receipt(demo.directory(d)) for d in WRITER}
     for stage in ORDER:
-        done = run(stage, demo)
-        assert "nothing to do" in done.stdout, f"{stage}: {done.stdout}{done.stderr}"
+        assert run_here(stage, demo) == Exit.OK and "nothing to do" in capsys.readouterr().out, stage
     assert {d: receipt(demo.directory(d)) for d in WRITER} == before
