@@ -12,6 +12,7 @@ from rich.table import Table
 
 from avatarmake import ROOT, assets, host, registry
 from avatarmake.contract.layout import STAGES
+from avatarmake.contract.workers import cores
 from avatarmake.engine import docker
 from avatarmake.environments import venv, wheels
 from avatarmake.errors import Exit
@@ -98,7 +99,7 @@ def _memory() -> Rows:
     enough = limit >= NEEDED_MEMORY
     advice = "" if enough else f". Training wants {host.size(NEEDED_MEMORY)}"
     yield GOOD if enough else MISSING, "memory", text + advice
-    yield GOOD, "cores", str(len(os.sched_getaffinity(0)))
+    yield GOOD, "cores", str(cores())
 
 
 def _disk() -> Rows:
