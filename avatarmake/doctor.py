@@ -12,10 +12,10 @@ from rich.table import Table
 
 from avatarmake import ROOT, assets, host, registry
 from avatarmake.contract.layout import STAGES
-from avatarmake.contract.workers import cores
 from avatarmake.engine import docker
 from avatarmake.environments import venv, wheels
 from avatarmake.errors import Exit
+from avatarmake.limits import cores
 from avatarmake.terminal import print_table
 
 GOOD, MISSING, BAD = "[green]ok[/]", "[yellow]--[/]", "[red]!![/]"

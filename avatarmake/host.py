@@ -5,7 +5,7 @@ from pathlib import Path
 
 import psutil
 
-from avatarmake.cgroup import memory_limits
+from avatarmake.limits import memory_limits
 
 
 def memory_limit() -> int:

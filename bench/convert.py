@@ -20,9 +20,9 @@ import numpy as np
 from avatarmake import head_model
 from avatarmake.contract import layout
 from avatarmake.contract.publication import RECEIPT
-from avatarmake.contract.workers import cores
 from avatarmake.formats.tracking import Tracking, write_tracking
 from avatarmake.geometry import cameras
+from avatarmake.limits import cores
 
 
 def performance(index: int, shape: np.ndarray) -> Tracking:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from avatarmake.contract.workers import cores
+from avatarmake.limits import cores
 
 
 def package_versions() -> dict[str, str]:

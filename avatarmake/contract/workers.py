@@ -8,14 +8,8 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 
-from avatarmake.cgroup import core_limits
 from avatarmake.errors import Exit, StageError
-
-
-def cores() -> int:
-    """How many cores this process may use: those it is bound to (on Linux), less what a container is held to."""
-    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min([bound, *core_limits()])
+from avatarmake.limits import cores
 
 
 def how_many(asked: int, runs: int) -> int:

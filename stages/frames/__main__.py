@@ -12,10 +12,10 @@ import numpy as np
 from avatarmake.contract.command import main
 from avatarmake.contract.layout import IMAGE_SIZE, frame_image
 from avatarmake.contract.stage import Job
-from avatarmake.contract.workers import cores
 from avatarmake.errors import StageError
 from avatarmake.files.whole import whole
 from avatarmake.formats.images import crop, resize, write_jpeg
+from avatarmake.limits import cores
 from stages.frames import STAGE
 from stages.frames.face import find_people, square_around
 from stages.frames.video import Frame, Video

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import torch
 
-from avatarmake.contract.workers import cores
 from avatarmake.errors import Exit, StageError
+from avatarmake.limits import cores
 
 
 class Backend(NamedTuple):

@@ -10,9 +10,9 @@ import psutil
 import pytest
 
 from avatarmake import ROOT
-from avatarmake.contract import workers
-from avatarmake.contract.workers import cores, how_many, worker_pool
+from avatarmake.contract.workers import how_many, worker_pool
 from avatarmake.errors import Exit, StageError
+from avatarmake.limits import cores
 
 # It prints its workers' numbers and waits to be killed.
 PARENT = """
@@ -29,24 +29,6 @@ def test_how_many():
     assert how_many(3, 10) == 3
     assert how_many(3, 2) == 2
     assert how_many(0, 1000) == cores()
-
-
-def test_cores_are_those_of_the_process_not_of_the_machine(monkeypatch):
-    monkeypatch.setattr(workers, "core_limits", list)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 2, 5}, raising=False)
-    assert cores() == 3
-    monkeypatch.setattr(workers, "core_limits", lambda: [8, 2])  # docker run --cpus=2
-    assert cores() == 2
-
-
-def test_cores_where_a_process_cannot_be_bound(monkeypatch):
-    """macOS."""
-    monkeypatch.setattr(workers, "core_limits", list)
-    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr(os, "cpu_count", lambda: 7)
-    assert cores() == 7
-    monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert cores() == 1
 
 
 def test_a_worker_has_begun_before_it_works():

@@ -1,8 +1,10 @@
 """What a container or a batch job is held to, from files like those that Linux has."""
 
+import os
 from pathlib import Path
 
-from avatarmake.cgroup import core_limits, memory_limits
+from avatarmake import limits
+from avatarmake.limits import core_limits, cores, memory_limits
 
 
 def write(path: Path, text: str) -> None:
@@ -43,3 +45,21 @@ def test_a_container_that_sees_itself_as_the_top(tmp_path):
 
 def test_nothing_is_limited_where_there_are_no_groups(tmp_path):
     assert memory_limits(tmp_path / "none", tmp_path) == core_limits(tmp_path / "none", tmp_path) == []
+
+
+def test_cores_are_those_of_the_process_not_of_the_machine(monkeypatch):
+    monkeypatch.setattr(limits, "core_limits", list)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 2, 5}, raising=False)
+    assert cores() == 3
+    monkeypatch.setattr(limits, "core_limits", lambda: [8, 2])  # docker run --cpus=2
+    assert cores() == 2
+
+
+def test_cores_where_a_process_cannot_be_bound(monkeypatch):
+    """macOS."""
+    monkeypatch.setattr(limits, "core_limits", list)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    assert cores() == 7
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert cores() == 1

@@ -1,13 +1,20 @@
-"""The limits that Linux's control groups (a container's, a batch job's) set for this process, version 1 or 2.
+"""How much of the machine this process may use: what Linux's control groups (a container's, a batch job's) leave it.
 
-Nothing is limited where there are no such files: on macOS, say.
+Versions 1 and 2. Nothing is limited where there are no such files: on macOS, say.
 """
 
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 PROC, ROOT = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+
+
+def cores() -> int:
+    """How many cores this process may use: those it is bound to (on Linux), less what a container is held to."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min([bound, *core_limits()])
 
 
 def memory_limits(proc: Path = PROC, root: Path = ROOT) -> list[int]:
