@@ -47,14 +47,7 @@ def test_kill_and_rerun(demo, stage, tmp_path):
     again = run(stage, subject)
     assert again.returncode == 0, again.stdout + again.stderr
     whole, resumed = demo.directory(writes), subject.directory(writes)
-    if stage in ("demo", "frames", "track", "convert", "mask"):
-        assert (resumed / SUMS).read_text() == (whole / SUMS).read_text()
-        assert receipt(resumed)["outputs"] == receipt(whole)["outputs"]
-    elif stage == "train":  # its curve holds seconds; the avatar and its pictures must not differ
-        assert (resumed / "canonical.ply").read_bytes() == (whole / "canonical.ply").read_bytes()
-        pictures = sorted(p.name for p in (whole / "test").iterdir())
-        assert pictures == sorted(p.name for p in (resumed / "test").iterdir())
-        for name in pictures:
-            assert (resumed / "test" / name).read_bytes() == (whole / "test" / name).read_bytes(), name
-    else:
-        assert (resumed / "test.mp4").read_bytes() == (whole / "test.mp4").read_bytes()
+    assert (resumed / SUMS).read_text() == (whole / SUMS).read_text()
+    assert receipt(resumed)["outputs"] == receipt(whole)["outputs"]
+    if stage == "train":
+        assert len(receipt(resumed)["facts"]["curve_seconds"]) == len(receipt(whole)["facts"]["curve_seconds"])
