@@ -134,7 +134,7 @@ def another_s(client):
     client.images.remove(image.id)
 
 
-def test_what_lost_its_name_is_removed_and_nothing_else(client, checkout, another_s):
+def test_what_lost_its_name_is_removed_and_nothing_else(client, another_s, checkout):
     place, _, _ = checkout
     before = without_a_name(client)
     assert another_s in before
@@ -144,7 +144,7 @@ def test_what_lost_its_name_is_removed_and_nothing_else(client, checkout, anothe
         assert without_a_name(client) == before
 
 
-def test_of_an_installation_only_what_was_installed_stays(client, checkout, another_s, monkeypatch, capsys):
+def test_of_an_installation_only_what_was_installed_stays(client, another_s, checkout, monkeypatch):
     """The part that pip ran in, with the wheels, is gone, also where the build breaks off."""
     place, _, _ = checkout
     monkeypatch.setattr(docker, "environment", lambda stage: f"avatarmake-test/{stage}:environment")
