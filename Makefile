@@ -82,7 +82,7 @@ endif
 
 ##
 ##Seeing where things are:
-status: .venv/host/lock ##every stage of a subject: state, key, image, age, size:  make status ID=roman
+status: .venv/host/lock ##every stage of a subject: state, key, image, age, size, time, memory:  make status ID=roman
 	@$(HOST) status "$$ID" --data="$$DATA"
 doctor: .venv/host/lock ##what this host can do, and what to do about what is missing
 	@$(HOST) doctor

@@ -16,15 +16,15 @@ from avatarmake.contract.stage import load
 from avatarmake.engine import docker, request, tracker
 from avatarmake.environments import venv
 from avatarmake.errors import StageError
-from avatarmake.terminal import print_table
+from avatarmake.terminal import duration, print_table
 
 
 def show(subject: str, data: Path) -> None:
-    """Every stage: state, key, engine and image or lock, age, size."""
+    """Every stage: state, key, engine and image or lock, age, size, and what it took: time and memory."""
     who = Subject(data, subject)
     running = docker.containers(subject, data) if docker.trouble() is None else {}
     table = Table(title=f"{who.root}", title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for name in ("stage", "state", "key", "made by", "age", "size"):
+    for name in ("stage", "state", "key", "made by", "age", "size", "time", "memory"):
         table.add_column(name, overflow="fold" if name == "state" else "ellipsis")
     other_trackers = set(layout.TRACKERS.values()) - {tracker(who)}
     for stage in STAGES:
@@ -49,11 +49,12 @@ def _row(stage: str, who: Subject, data: Path, running: dict[str, str]) -> tuple
         state += " (part of it is there; a run goes on from it)"
     stamp = receipt(place)
     if stamp is None:
-        return state, "", "", "", ""
+        return (state,)
     maker = stamp["environment"]
     by = maker.get("image", maker.get("lock", "")).removeprefix("sha256:")[:12]
     age = datetime.fromisoformat(stamp["finished"]).timestamp()
-    return state, stamp["key"][:12], f"{maker['engine']} {by}", _age(age), host.size(stamp["outputs"]["bytes"])
+    cost = duration(stamp["seconds"]), host.size(stamp["peak_memory_mb"] * 1e6)
+    return state, stamp["key"][:12], f"{maker['engine']} {by}", _age(age), host.size(stamp["outputs"]["bytes"]), *cost
 
 
 def _age(then: float) -> str:
@@ -96,8 +97,9 @@ FIGURES = {
 
 
 def show_metrics(subject: str, data: Path) -> None:
-    """The main figures of report/metrics.json, and the report's path."""
-    report = Subject(data, subject).directory("report")
+    """The main figures of report/metrics.json, how long each stage took, and the report's path."""
+    who = Subject(data, subject)
+    report = who.directory("report")
     try:
         metrics = json.loads((report / "metrics.json").read_text())
     except FileNotFoundError as e:
@@ -112,8 +114,8 @@ def show_metrics(subject: str, data: Path) -> None:
     for split, scores in scored.items():
         said = ", ".join(f"{name} {_number(value)}" for name, value in scores.items() if isinstance(value, int | float))
         table.add_row(f"unseen frames, {split}", said)
-    seconds = {k: v for k, v in (metrics.get("seconds") or {}).items() if isinstance(v, int | float)}
-    table.add_row("seconds", ", ".join(f"{name} {value:.0f}" for name, value in seconds.items()))
+    done = [stamp for d in layout.WRITER if (stamp := receipt(who.directory(d)))]
+    table.add_row("time", ", ".join(f"{stamp['stage']} {duration(stamp['seconds'])}" for stamp in done))
     print_table(table)
     print(f"report: {(report / 'index.html').absolute()}")
 

@@ -14,20 +14,6 @@ def write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-def test_memory_limit_of_cgroup_2_is_the_least_of_the_parents(tmp_path):
-    write(tmp_path / "cgroup", "0::/pod/container\n")
-    write(tmp_path / "fs/pod/memory.max", "4000000000\n")
-    write(tmp_path / "fs/pod/container/memory.max", "max\n")
-    assert host._cgroup_limits(tmp_path / "cgroup", tmp_path / "fs") == [4000000000]
-
-
-def test_memory_limit_of_cgroup_1_and_its_word_for_none(tmp_path):
-    write(tmp_path / "cgroup", "4:cpu:/\n3:memory:/pod\n0::/\n")
-    write(tmp_path / "fs/memory/pod/memory.limit_in_bytes", "2000000000\n")
-    write(tmp_path / "fs/memory/memory.limit_in_bytes", "9223372036854771712\n")
-    assert host._cgroup_limits(tmp_path / "cgroup", tmp_path / "fs") == [2000000000]
-
-
 @pytest.mark.parametrize("count, words", [(12, "12 B"), (1234, "1.2 kB"), (124e6, "124 MB"), (1.24e9, "1.2 GB")])
 def test_sizes_in_words(count, words):
     assert host.size(count) == words

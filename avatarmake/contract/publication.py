@@ -2,6 +2,11 @@
 
 A stage works in `<directory>.partial/`, and a rename publishes that once it is whole; a killed run is resumed from it.
 `stage.json` is stamp, manifest and receipt in one.
+
+Same inputs, same bytes: a directory's files hold the result and nothing of the run that made it. When, where, on what
+and how fast (seconds along the way too: a stage returns them among its facts) stands in stage.json, the one file that
+differs between engines, hosts and reruns. SHA256SUMS is of all others, so `outputs.digest`, which the keys of later
+stages are made of, is the same wherever a stage ran.
 """
 
 import json

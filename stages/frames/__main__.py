@@ -1,7 +1,6 @@
 """Two passes over a video: a sparse one finds the head, the second cuts its square out of every frame."""
 
 import json
-import os
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -16,6 +15,7 @@ from avatarmake.contract.stage import Job
 from avatarmake.errors import StageError
 from avatarmake.files.whole import whole
 from avatarmake.formats.images import crop, resize, write_jpeg
+from avatarmake.limits import cores
 from stages.frames import STAGE
 from stages.frames.face import find_people, square_around
 from stages.frames.video import Frame, Video
@@ -125,7 +125,7 @@ class ImageWriter:
 
     def __init__(self, box: tuple[int, int, int]):
         self._box = box
-        self._threads = len(os.sched_getaffinity(0))
+        self._threads = cores()
         self._pool = ThreadPoolExecutor(self._threads)
         self._waiting: deque[Future] = deque()
 

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -231,13 +230,3 @@ def test_progress_yields_everything_and_is_quiet_when_short(capsys):
 
     assert list(progress(range(5), label="x")) == [0, 1, 2, 3, 4]
     assert capsys.readouterr().err == ""
-
-
-def test_peak_memory_sees_a_large_array():
-    from avatarmake.contract.provenance import PeakMemory
-
-    with PeakMemory(interval=0.05) as memory:
-        block = bytearray(os.urandom(1) * 200_000_000)
-        time.sleep(0.3)
-        del block
-    assert memory.peak_mb > 200

@@ -22,14 +22,24 @@ OPTIONS = {
 ORDER = ("demo", "frames", "track", "convert", "mask", "train", "report")
 
 
+# Another machine and another day, as far as one can be played: nothing of this may be seen in what a stage writes
+ELSEWHERE = {
+    "PYTHONPATH": str(Path(__file__).with_name("elsewhere")),
+    "TZ": "Asia/Kolkata",
+    **{f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "NUMBA")},
+}
+WORKERS = {stage: ["--workers", "1"] for stage in ("track", "convert", "mask")}
+
+
 def command(stage: str, subject: Subject, *options: str) -> list[str]:
     module = [sys.executable, "-m", f"stages.{stage}", subject.name, "--data", str(subject.data)]
     return [*module, *OPTIONS.get(stage, []), *options]
 
 
-def run(stage: str, subject: Subject, *options: str) -> subprocess.CompletedProcess:
+def run(stage: str, subject: Subject, *options: str, **variables: str) -> subprocess.CompletedProcess:
     """Run a stage as the engines do; the caller looks at returncode, stdout and stderr."""
-    return subprocess.run(command(stage, subject, *options), cwd=ROOT, capture_output=True, text=True, env=os.environ)
+    words, env = command(stage, subject, *options), os.environ | variables
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, env=env)
 
 
 def run_here(stage: str, subject: Subject, *options: str) -> Exit:
