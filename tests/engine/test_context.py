@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import tarfile
+from pathlib import Path
 
 import pytest
 
@@ -26,14 +27,17 @@ def checkout(tmp_path, monkeypatch):
     return tmp_path
 
 
+def append(file: Path, text: str) -> None:
+    file.write_text(file.read_text() + text)
+
+
 def digests() -> dict[str, str]:
     return {stage: context.digest(stage, "sha256:base") for stage in STAGES}
 
 
 def test_an_edit_in_one_stage_changes_its_image_only(checkout):
     before = digests()
-    with (checkout / "stages" / "convert" / "__main__.py").open("a") as f:
-        f.write("# edited\n")
+    append(checkout / "stages" / "convert" / "__main__.py", "# edited\n")
     after = digests()
     assert [stage for stage in STAGES if before[stage] != after[stage]] == ["convert"]
 
@@ -62,11 +66,11 @@ def test_the_context_is_the_same_bytes_on_every_checkout(checkout):
 def test_packages_are_installed_anew_where_they_changed_and_only_there(checkout):
     """The lock, the base or how it is done: not the sources, nor what follows in the Dockerfile."""
     one, dockerfile = context.environment_digest("convert", "sha256:base"), checkout / "docker/convert/Dockerfile"
-    (checkout / "stages" / "convert" / "__main__.py").open("a").write("# edited\n")
-    dockerfile.open("a").write("ENV A=b\n")
+    append(checkout / "stages" / "convert" / "__main__.py", "# edited\n")
+    append(dockerfile, "ENV A=b\n")
     assert context.environment_digest("convert", "sha256:base") == one
     assert context.environment_digest("convert", "sha256:other") != one
-    (checkout / "docker/convert/requirements.lock").open("a").write("# edited\n")
+    append(checkout / "docker/convert/requirements.lock", "# edited\n")
     two = context.environment_digest("convert", "sha256:base")
     dockerfile.write_text(dockerfile.read_text().replace("--no-deps", "--no-deps --no-compile"))
     assert len({one, two, context.environment_digest("convert", "sha256:base")}) == 3

@@ -17,6 +17,8 @@ def write_receipt(directory, stage: str) -> None:
         "stage": stage,
         "key": "0" * 64,
         "parts": {},
+        "seconds": 1.0,
+        "peak_memory_mb": 1.0,
         "environment": {"engine": "none"},
         "finished": "2026-01-01T00:00:00Z",
     }

@@ -20,6 +20,7 @@ from avatarmake.engine import container, context, docker
 from avatarmake.environments import pytorch3d
 from avatarmake.errors import Exit, StageError
 from avatarmake.files.digests import digest_files, digest_path
+from tests.engine.test_context import append
 
 pytestmark = pytest.mark.skipif(docker.trouble() is not None, reason=f"no Docker: {docker.trouble()}")
 TORCH_STAGES = ("train", "flame_head_tracker")
@@ -139,7 +140,7 @@ def test_what_lost_its_name_is_removed_and_nothing_else(client, another_s, check
     before = without_a_name(client)
     assert another_s in before
     for edit in ("# one\n", "# two\n", "# three\n"):
-        (place / "stages" / "convert" / "__main__.py").open("a").write(edit)
+        append(place / "stages" / "convert" / "__main__.py", edit)
         assert docker.build("convert")[1]
         assert without_a_name(client) == before
 
@@ -171,7 +172,7 @@ def test_an_edit_in_convert_changes_convert_s_image_only(checkout):
     first = {stage: docker.build(stage)[0].id for stage in stages}
     assert first == of_the_repository, "another checkout of the same sources makes the same images"
     assert [docker.build(stage)[1] for stage in stages] == [False, False]
-    (place / "stages" / "convert" / "__main__.py").open("a").write("# edited\n")
+    append(place / "stages" / "convert" / "__main__.py", "# edited\n")
     second = {stage: docker.build(stage)[0].id for stage in stages}
     assert [stage for stage in stages if first[stage] != second[stage]] == ["convert"]
 
