@@ -43,6 +43,11 @@ def read_labels(path: Path) -> np.ndarray:
     return labels
 
 
+def size(path: Path) -> tuple[int, int]:
+    """(w, h), by its header alone. Raises StageError as the others do."""
+    return _open(path, header_only=True).size
+
+
 def write_jpeg(path: Path, image: np.ndarray, quality: int = 95) -> None:
     """(H,W,3) or (H,W) -> baseline JPEG, colour at full resolution (4:4:4)."""
     with whole(path) as temporary:
@@ -96,12 +101,13 @@ def _image(array: np.ndarray):
     return Image.fromarray(np.ascontiguousarray(array))
 
 
-def _open(path: Path):
+def _open(path: Path, header_only: bool = False):
     from PIL import Image
 
     try:
         image = Image.open(path)
-        image.load()
+        if not header_only:
+            image.load()
     except FileNotFoundError as e:
         raise StageError("there is no such image", path) from e
     except (OSError, ValueError, SyntaxError) as e:  # Pillow raises SyntaxError for a broken PNG

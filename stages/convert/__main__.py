@@ -121,11 +121,12 @@ def _frames(chunks: Iterable[Seen]) -> Iterator[tuple]:
 
 
 def _write_index(job: Job, plan: Plan, crop: dict, head: HeadModel) -> None:
-    """index.json: which source frame each image of the dataset is."""
+    """index.json: which source frame each image of the dataset is, and which box of it."""
     index = {
         "head_model": head.name,
         "head_model_digest": head.digest,
         "image_size": list(plan.first.image_size),
+        "source": {"size": [crop["source"]["width"], crop["source"]["height"]], "box": crop["box"]},
         "fps": crop["fps"],
         "focal": float(plan.first.intrinsics[0, 0]),
         "images": [i + 1 for i in plan.indices],

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,9 +17,10 @@ from avatarmake.contract.workers import how_many, worker_pool
 from avatarmake.errors import StageError
 from avatarmake.files.whole import whole
 from avatarmake.formats.frame import read_frame
-from stages.mask import BISENET, STAGE, MaskConfig, work
+from stages.mask import BISENET, STAGE, MaskConfig, label_maps, work
 from stages.mask.audit import FAULTS
-from stages.mask.geometry import HeadProjector
+from stages.mask.geometry import HeadProjector, HeadView
+from stages.mask.label_maps import LabelMaps
 from stages.mask.pictures import write_examples
 from stages.mask.source import PARTS, Plan
 from stages.mask.work import Done, Finding, mask_file, take_over
@@ -98,11 +98,17 @@ def _plan(job: Job) -> Plan:
         again = f"Run: make track convert ID={job.subject.name}"
         raise StageError(f"was made with another version of head model '{index['head_model']}'", dataset, again)
     parser, matting = _networks(job.config)
+    projector = HeadProjector(model, read_frame(checkpoint_file(dataset, 0)).shape)
+
+    def views(numbers: list[int]) -> list[HeadView]:
+        return projector.views([read_frame(checkpoint_file(dataset, n - 1)) for n in numbers])
+
+    given, numbering = job.config.labels, job.config.numbering
     return Plan(
         dataset=dataset,
         count=len(index["images"]),
-        projector=HeadProjector(model, read_frame(checkpoint_file(dataset, 0)).shape),
-        labels=_label_maps(job.config.labels, index["images"]) if job.config.labels else {},
+        projector=projector,
+        labels=label_maps.found(given, numbering, index, views) if given else LabelMaps(),
         parser=parser,
         matting=matting,
         head_labels=job.config.head_label_set,
@@ -121,22 +127,6 @@ def _networks(config: MaskConfig) -> tuple[Path | None, Path | None]:
         flush=True,
     )
     return parser, matting
-
-
-def _label_maps(folder: Path, images: list[int]) -> dict[int, Path]:
-    """Image number -> label map. Raises StageError when the folder holds none.
-
-    More maps than the dataset has images were made of frames/, and go by its numbers. Images without a map get their
-    masks from the head model.
-    """
-    maps = {int(p.stem): p for p in sorted(Path(folder).iterdir()) if re.fullmatch(r"\d+\.png", p.name)}
-    numbers = images if len(maps) > len(images) or max(maps, default=0) > len(images) else range(1, len(images) + 1)
-    found = {i: maps[n] for i, n in enumerate(numbers, 1) if n in maps}
-    if not found:
-        raise StageError("holds no label map of an image of this dataset", folder, "Name them 00001.png, 00002.png ...")
-    if len(found) < len(images):
-        print(f"mask: {len(images) - len(found)} of {len(images)} images have no label map")
-    return found
 
 
 def _runs(job: Job, plan: Plan, audited: Path | None) -> Iterator[Done]:
