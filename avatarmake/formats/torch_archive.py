@@ -8,6 +8,7 @@ of names that plain arrays and tensors need, and refuses every other by name bef
 import io
 import math
 import pickle
+import re
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -20,7 +21,9 @@ from avatarmake.errors import StageError
 
 LARGEST = 1 << 26  # numbers in a tensor, which may be more than in its storage
 FOLDER = "archive"  # torch's own name when it saves to a stream
+BFLOAT16 = "bfloat16"  # the upper half of a float32, which numpy has no name for
 STORAGES = {
+    "BFloat16Storage": BFLOAT16,
     "FloatStorage": "<f4",
     "DoubleStorage": "<f8",
     "HalfStorage": "<f2",
@@ -31,6 +34,12 @@ STORAGES = {
     "ByteStorage": "u1",
     "BoolStorage": "?",
 }
+
+
+KINDS = re.compile(
+    r"torch(\.storage)? (\w+Storage|q?u?int\d+\w*|b?float\d+\w*|complex\d+)"
+    r"|torch\._utils _rebuild_(\w*tensor\w*|device_tensor_from_numpy)"
+)
 
 
 def dump(value: Any, path: Path) -> None:
@@ -85,6 +94,7 @@ class _Reader(pickle.Unpickler):
         if known is None and module in ("torch", "torch.storage") and name in STORAGES:
             known = STORAGES[name]
         if known is None:
+            refuse_kind(module, name)
             raise StageError(
                 f"its pickle asks for {module}.{name}, which numbers have no use for; nothing of it was run",
                 next="Do not load it elsewhere either; get the file again from where it was made",
@@ -96,7 +106,21 @@ class _Reader(pickle.Unpickler):
         kind, dtype, key, _, count = pid
         if kind != "storage" or dtype not in STORAGES.values():
             raise StageError(f"refers to an unknown kind of record, {kind}")
-        return np.frombuffer(self._archive.read(f"{self._folder}/data/{key}"), dtype)[:count]
+        return numbers(self._archive.read(f"{self._folder}/data/{key}"), dtype)[:count]
+
+
+def numbers(raw: bytes, dtype: str) -> np.ndarray:
+    """A storage's bytes as a flat array; bfloat16 comes as the float32 that it is the upper half of."""
+    if dtype == BFLOAT16:
+        return (np.frombuffer(raw, "<u2").astype("<u4") << 16).view("<f4")
+    return np.frombuffer(raw, dtype)
+
+
+def refuse_kind(module: str, name: str) -> None:
+    """Raises StageError for a name of PyTorch's own for numbers that are not read here: float8, complex, quantised."""
+    if KINDS.fullmatch(f"{module} {name}"):
+        what = f"holds a kind of numbers that is not read here: {module}.{name}"
+        raise StageError(what, next="Save it again as float32: torch.save({k: v.float() for k, v in weights.items()})")
 
 
 def _array(subtype: Any, shape: tuple, code: Any) -> np.ndarray:

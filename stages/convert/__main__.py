@@ -12,7 +12,7 @@ from avatarmake.contract.stage import Job
 from avatarmake.contract.workers import how_many, worker_pool
 from avatarmake.errors import StageError
 from avatarmake.files.whole import whole
-from avatarmake.formats.tracking import read_tracking, tracked_indices
+from avatarmake.formats.tracking import read_tracking, tracked_file, tracked_indices
 from avatarmake.geometry.jitter import jitter_px
 from avatarmake.head_model.model import HeadModel
 from stages.convert import STAGE
@@ -37,7 +37,7 @@ def run(job: Job) -> dict:
         job.out,
         tuple(indices),
         head.at_landmarks(head.landmark_ids),
-        read_tracking(layout.tracking_file(tracking, indices[0])),
+        read_tracking(tracked_file(tracking, indices[0])),
     )
     seen = Seen(*map(np.array, zip(*job.progress(_frames(_chunks(job, plan)), len(indices)), strict=True)))
     _write_index(job, plan, crop, head)
@@ -96,7 +96,7 @@ def _indices(tracking, tracker: dict, images: int, subject: str) -> list[int]:
     if not found:
         raise StageError("holds no tracked frame: no face was found in the video", tracking, "Choose another video")
     if found[-1] >= images:
-        last = layout.tracking_file(tracking, found[-1])
+        last = tracked_file(tracking, found[-1])
         raise StageError(f"belongs to image {found[-1] + 1}, and there are {images}", last, again)
     return found
 

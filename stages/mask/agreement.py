@@ -16,6 +16,8 @@ MOVES = 6.0  # pixels by which a head must stray from its place (mean) before it
 UNLIKE = 0.7  # of that, which a map that follows the head does not stray from it: a foreign one strays by more than 1
 CLEARER = 0.5  # a shift is believed where it leaves less than this of the straying,
 PIXELS = 0.4  # and so many pixels less: below is what maps and tracking shake by
+PAIRS = 12  # of neighbouring images that are looked at: enough to see how a head moves, done in a second
+SHIFTS = (0, -1, 1)  # of the files' numbers, that the motion of the head can tell
 FEW = 6  # images from which motion says anything
 
 
@@ -40,6 +42,12 @@ def face(labels: np.ndarray, view: HeadView) -> Face:
 def face_centre(labels: np.ndarray) -> np.ndarray:
     """(2,) between the middle of the nose and of the mouth; NaN where one of them is not there."""
     return (centre(labels == LABEL["nose"]) + centre(np.isin(labels, MOUTH))) / 2
+
+
+def neighbours(there: list[int]) -> list[int]:
+    """Some of these numbers, spread over all, each with the one after it."""
+    starts = np.unique(np.linspace(0, max(len(there) - 2, 0), PAIRS).round().astype(int)).tolist()
+    return sorted({n for start in starts for n in there[start : start + 2]})
 
 
 def head_centre(view: HeadView) -> np.ndarray:
@@ -77,7 +85,7 @@ def straying(centres: np.ndarray, heads: np.ndarray) -> float:
 
 
 def better_shift(centres: dict[int, np.ndarray], heads: np.ndarray) -> int:
-    """Of -1, 0, 1 -> (N,2) of the files so many numbers further: the one that clearly follows heads (N,2), else 0."""
+    """Of SHIFTS -> (N,2) of the files so many numbers further: the one that clearly follows heads (N,2), else 0."""
     both = [np.isfinite(c).all(1) for c in centres.values()]
     same = np.all(both, 0)  # the same images for each, or the quieter ones would win
     stray = {s: straying(c[same], heads[same]) for s, c in centres.items()}

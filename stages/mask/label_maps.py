@@ -18,8 +18,6 @@ from stages.mask import agreement, numbering
 from stages.mask.framing import Source, is_square
 from stages.mask.geometry import HeadView
 
-PAIRS = 12  # of neighbouring images that are looked at: enough to see how a head moves, done in a second
-SHIFTS = (0, -1, 1)  # of the files' numbers, that the motion of the head can tell
 TITLES = {"bisenet": "BiSeNet's", "celebamask": "CelebAMask-HQ's"}
 
 
@@ -63,7 +61,7 @@ def found(folder: Path, asked: str, index: dict, views: Callable[[list[int]], li
     """
     maps = {int(p.stem): p for p in sorted(folder.iterdir()) if re.fullmatch(r"[0-9]{1,9}\.png", p.name)}
     numbers = by_name(set(maps), index["images"])
-    sample = neighbours([i for i, n in enumerate(numbers, 1) if n in maps])
+    sample = agreement.neighbours([i for i, n in enumerate(numbers, 1) if n in maps])
     if not sample:
         raise StageError("holds no label map of an image of this dataset", folder, "Name them 00001.png, 00002.png ...")
     source = Source.of(index)
@@ -90,18 +88,12 @@ def by_name(there: set[int], images: list[int]) -> list[int]:
     return [n - 1 + first for n in (images if of_frames else range(1, len(images) + 1))]
 
 
-def neighbours(there: list[int]) -> list[int]:
-    """Some of these numbers, spread over all, each with the one after it."""
-    starts = np.unique(np.linspace(0, max(len(there) - 2, 0), PAIRS).round().astype(int)).tolist()
-    return sorted({n for start in starts for n in there[start : start + 2]})
-
-
 class _Held:
     """Some of the maps, in their own numbering, and the heads they are held against."""
 
     def __init__(self, maps: dict[int, Path], numbers: list[int], source: Source | None, heads: dict[int, HeadView]):
         self._heads = {numbers[i - 1]: view for i, view in heads.items()}  # a file's number -> its head, by name
-        wanted = sorted({n + s for n in self._heads for s in SHIFTS} & maps.keys())
+        wanted = sorted({n + s for n in self._heads for s in agreement.SHIFTS} & maps.keys())
         self._read = {n: raw(maps[n], source) for n in wanted}
 
     def numbering(self, folder: Path, asked: str) -> str:
@@ -125,7 +117,7 @@ class _Held:
         centres = {n: agreement.face_centre(table[labels]) for n, labels in self._read.items()}
         heads = np.array([agreement.head_centre(view) for view in self._heads.values()])
         return agreement.better_shift(
-            {s: np.array([centres.get(n + s, nowhere) for n in self._heads]) for s in SHIFTS}, heads
+            {s: np.array([centres.get(n + s, nowhere) for n in self._heads]) for s in agreement.SHIFTS}, heads
         )
 
     def faces(self, kind: str, shift: int) -> list[agreement.Face]:

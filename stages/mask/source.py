@@ -12,13 +12,13 @@ from avatarmake.contract.layout import checkpoint_file, dataset_image
 from avatarmake.detection import SelfieSegmenter
 from avatarmake.formats.frame import read_frame
 from avatarmake.formats.images import read_rgb
+from stages.mask.brought import PARTS
 from stages.mask.geometry import HeadProjector, HeadView
 from stages.mask.label_maps import LabelMaps
 from stages.mask.matting import Guide, alpha_from, made_solid, steadied, stillness
 from stages.mask.networks import BATCH, FaceParser, InOrder, VideoMatting
 from stages.mask.parsing import Colours, mouth_mask, neckhead_mask, solid_mask
 
-PARTS = ("alpha", "neckhead", "mouth")
 COLOUR_SAMPLES = 24  # images from which a video's colours are learnt
 KEPT = 8  # decoded images, label maps and silhouettes that are kept, because neighbours ask again
 

@@ -13,7 +13,7 @@ from avatarmake.contract.publication import receipt
 from avatarmake.contract.stage import Job
 from avatarmake.errors import StageError
 from avatarmake.formats import images
-from avatarmake.formats.tracking import Tracking, read_tracking
+from avatarmake.formats.tracking import Tracking, read_tracking, tracked_file
 from avatarmake.head_model.model import HeadModel
 
 WHITE = np.float32(255)
@@ -68,7 +68,7 @@ class Finished:
 
     def tracked(self, number: int) -> Tracking:
         """The tracker's result for dataset image `number`."""
-        return read_tracking(layout.tracking_file(self.tracking, self.index["images"][number - 1] - 1))
+        return read_tracking(tracked_file(self.tracking, self.index["images"][number - 1] - 1))
 
     def image(self, number: int) -> np.ndarray:
         return images.read_rgb(layout.dataset_image(self.dataset, number))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from avatarmake.errors import StageError
-from avatarmake.head_model.flame import pickles
+from avatarmake.head_model.flame import files, pickles
 from avatarmake.head_model.flame.regions import PUBLIC
 
 REMOVE = "Remove it, and what it says is computed; or get it again"
@@ -55,7 +55,7 @@ def eyelids(paths: tuple[Path, ...], points: np.ndarray) -> np.ndarray:
 
 def masks(path: Path, count: int) -> dict[str, np.ndarray]:
     """FLAME_masks.pkl -> name -> vertex ids."""
-    content = pickles.read(path)
+    content = files.read(path)
     out = {}
     for name in PUBLIC:
         try:
