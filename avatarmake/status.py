@@ -50,10 +50,15 @@ def _row(stage: str, who: Subject, data: Path, running: dict[str, str]) -> tuple
     stamp = receipt(place)
     if stamp is None:
         return state, "", "", "", ""
-    maker = stamp["environment"]
-    by = maker.get("image", maker.get("lock", "")).removeprefix("sha256:")[:12]
-    age = datetime.fromisoformat(stamp["finished"]).timestamp()
-    return state, stamp["key"][:12], f"{maker['engine']} {by}", _age(age), host.size(stamp["outputs"]["bytes"])
+    maker = stamp.get("environment", {})
+    by = str(maker.get("image", maker.get("lock", ""))).removeprefix("sha256:")[:12]
+    size = stamp.get("outputs", {}).get("bytes")
+    try:
+        age = _age(datetime.fromisoformat(stamp["finished"]).timestamp())
+    except (KeyError, TypeError, ValueError, OverflowError):  # a receipt that somebody edited
+        age = "?"
+    made = f"{maker.get('engine', '')} {by}"
+    return state, stamp.get("key", "")[:12], made, age, host.size(size) if isinstance(size, int) else "?"
 
 
 def _age(then: float) -> str:

@@ -23,8 +23,8 @@ def image_format(path: Path) -> tuple[int, int, int]:
                 return width, height, PNG_CHANNELS.get(colour, 0) if depth == 8 else 0
             if start.startswith(b"\xff\xd8"):
                 return _jpeg_format(f)
-    except struct.error as e:
-        raise StageError("is truncated", path) from e
+    except (struct.error, OSError) as e:
+        raise StageError(f"is truncated or cannot be read ({e})", path) from e
     raise StageError("is neither JPEG nor PNG", path)
 
 
@@ -44,7 +44,7 @@ def frame_values(path: Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive:
             return _plain(_Reader(BytesIO(archive.read("archive/data.pkl"))).load())
-    except (zipfile.BadZipFile, pickle.UnpicklingError, struct.error, EOFError, LookupError, AttributeError) as e:
+    except Exception as e:  # a torn pickle fails in as many ways as there are bytes in it
         raise StageError(f"cannot be read: {e}", path, f"Run: make convert ID={path.parents[2].name}") from e
 
 

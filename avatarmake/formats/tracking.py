@@ -5,6 +5,7 @@ is float32; in memory there is no batch axis. Source: flame-head-tracker v4.1 (c
 tracker_video.
 """
 
+import errno
 import re
 import zipfile
 import zlib
@@ -123,7 +124,7 @@ def read_tracking(path: Path) -> Tracking:
                 elif not optional:
                     raise wrong(path, f"has no {key}")
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError, KeyError, OSError) as e:
-        if isinstance(e, OSError) and e.errno is not None:
+        if isinstance(e, OSError) and e.errno not in (None, errno.EINVAL):  # a zip's broken offset is below 0
             raise
         raise wrong(path, f"is no readable .npz: truncated or corrupt ({e})") from e
     values["intrinsics"] = cameras.scaled_intrinsics(values["intrinsics"], IMAGE_SIZE / TRACKER_SIZE).astype(np.float32)

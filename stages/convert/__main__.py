@@ -12,6 +12,7 @@ from avatarmake.contract.stage import Job
 from avatarmake.contract.workers import how_many, worker_pool
 from avatarmake.errors import StageError
 from avatarmake.files.whole import whole
+from avatarmake.formats.descriptions import read_crop, read_tracker
 from avatarmake.formats.tracking import read_tracking, tracked_file, tracked_indices
 from avatarmake.geometry.jitter import jitter_px
 from avatarmake.head_model.model import HeadModel
@@ -25,7 +26,7 @@ UPSTREAM = {"tracker": "flame-head-tracker", "head_model": "flame"}
 
 def run(job: Job) -> dict:
     tracking, frames = job.read("tracking"), job.read("frames")
-    crop = _json(frames / "crop.json", f"make frames ID={job.subject.name}")
+    crop = read_crop(frames / "crop.json", job.subject.name)
     tracker = _tracker(tracking, job.subject.name)
     head = _head(tracker, tracking, job.subject.name)
     indices = _indices(tracking, tracker, len(crop["source_frames"]), job.subject.name)
@@ -60,16 +61,9 @@ def run(job: Job) -> dict:
     return facts
 
 
-def _json(path, command: str) -> dict:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as e:
-        raise StageError(f"cannot be read: {e}", path, f"Run: {command}") from e
-
-
 def _tracker(tracking, subject: str) -> dict:
     path = tracking / "tracker.json"
-    return _json(path, f"make track ID={subject}") if path.exists() else UPSTREAM
+    return read_tracker(path, subject) if path.exists() else UPSTREAM
 
 
 def _head(tracker: dict, tracking, subject: str) -> HeadModel:

@@ -16,6 +16,7 @@ from avatarmake.contract.stage import Job
 from avatarmake.contract.workers import how_many, worker_pool
 from avatarmake.errors import StageError
 from avatarmake.files.whole import whole
+from avatarmake.formats.descriptions import read_index
 from avatarmake.formats.frame import read_frame
 from stages.mask import BISENET, STAGE, MaskConfig, brought, label_maps, work
 from stages.mask.audit import FAULTS, MISFITS
@@ -42,7 +43,7 @@ def run(job: Job) -> dict:
             f"Keep what is good of them: make mask ID={job.subject.name} FIX=1. Or move the folder away",
         )
     _start_anew_if_other_mode(job)
-    index = json.loads((job.read("dataset") / "index.json").read_text())
+    index = read_index(job.read("dataset") / "index.json", job.subject.name)
     projector = _projector(job, index)
 
     def views(numbers: list[int]) -> list[HeadView]:

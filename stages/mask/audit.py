@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 
 from avatarmake.contract.layout import IMAGE_SIZE
-from avatarmake.formats.images import LABEL, resize, resize_labels
+from avatarmake.errors import StageError
+from avatarmake.formats.images import LABEL, opened, resize, resize_labels
 from stages.mask.framing import Source
 from stages.mask.geometry import HeadView
 from stages.mask.parsing import COLLAR, solid_mask
@@ -78,18 +79,15 @@ def as_it_looks(path: Path, part: str, source: Source | None = None) -> np.ndarr
 
 
 def _read(path: Path) -> tuple[np.ndarray | None, list[str]]:
-    from PIL import Image
-
     try:
-        with Image.open(path) as image:
-            image.load()
-            if image.mode == "L":
-                return np.asarray(image), []
-            if image.mode == "P" and np.asarray(image).max() <= 1:
-                return np.asarray(image), ["wrong_mode"]
-            return np.asarray(image.convert("RGB").convert("L")), ["wrong_mode"]
-    except (OSError, ValueError, SyntaxError):
+        image = opened(path)
+    except StageError:
         return None, ["unreadable"]
+    if image.mode == "L":
+        return np.asarray(image), []
+    if image.mode == "P" and np.asarray(image).max() <= 1:
+        return np.asarray(image), ["wrong_mode"]
+    return np.asarray(image.convert("RGB").convert("L")), ["wrong_mode"]
 
 
 def _in_form(array: np.ndarray, part: str, faults: list[str], source: Source | None) -> np.ndarray:

@@ -13,6 +13,7 @@ from avatarmake.contract.publication import receipt
 from avatarmake.contract.stage import Job
 from avatarmake.errors import StageError
 from avatarmake.formats import images
+from avatarmake.formats.descriptions import read_crop, read_index
 from avatarmake.formats.tracking import Tracking, read_tracking, tracked_file
 from avatarmake.head_model.model import HeadModel
 
@@ -42,11 +43,11 @@ class Finished:
 
     @cached_property
     def crop(self) -> dict:
-        return _json(self.frames / "crop.json", f"make frames ID={self.name}")
+        return read_crop(self.frames / "crop.json", self.name, "source", "box", "source_frames")
 
     @cached_property
     def index(self) -> dict:
-        return _json(self.dataset / "index.json", f"make convert ID={self.name}")
+        return read_index(self.dataset / "index.json", self.name)
 
     @cached_property
     def evaluation(self) -> dict:

@@ -162,7 +162,7 @@ def broken(kind: str, masks: Path) -> tuple[str, str]:
         case "mouth_scattered":
             path = mouth
             hair = np.zeros_like(lips)
-            hair[20:60, 200:230] = 255
+            hair[300:330, 120:140] = 255
             write_png(mouth, lips | hair)
         case "whole_frame":
             fate = "mended"

@@ -1,5 +1,6 @@
 """FLAME's content in whatever it was saved: its own pickle, an .npz, or the zip that its page gives."""
 
+import errno
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
@@ -28,7 +29,7 @@ def read(path: Path) -> dict[str, Any]:
                 return {name.removesuffix(".npy"): _value(archive.read(name), name, path) for name in arrays}
             return pickles.loaded(archive.read(_pickle(archive.namelist(), path)), path)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as e:
-        if isinstance(e, OSError) and e.errno is not None:
+        if isinstance(e, OSError) and e.errno not in (None, errno.EINVAL):  # a zip's broken offset is below 0
             raise
         what = f"is a zip (an .npz is one too) that cannot be read, it breaks off or asks for a password ({e})"
         raise StageError(what, path, pickles.AGAIN) from e
