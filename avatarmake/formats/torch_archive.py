@@ -18,8 +18,11 @@ import numpy as np
 from numpy.core.multiarray import _reconstruct
 
 from avatarmake.errors import StageError
+from avatarmake.formats import zips
+from avatarmake.formats.memo import bounded
 
-LARGEST = 1 << 26  # numbers in a tensor, which may be more than in its storage
+LARGEST_RECORD = 1 << 30  # bytes
+LARGEST = 1 << 26  # bytes of a pickle, and numbers in a tensor, which may be more than in its storage
 FOLDER = "archive"  # torch's own name when it saves to a stream
 BFLOAT16 = "bfloat16"  # the upper half of a float32, which numpy has no name for
 STORAGES = {
@@ -59,7 +62,7 @@ def load(path: Path) -> Any:
     Raises StageError for a file that is no such archive, and for a pickle that names anything else.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zips.opened(path) as archive:
             return _Reader(archive).load()
     except zipfile.BadZipFile as e:
         with path.open("rb") as f:
@@ -85,9 +88,10 @@ class _Reader(pickle.Unpickler):
         if len(pickles) != 1:
             raise StageError("holds no data.pkl: not written by torch.save")
         self._archive, self._folder = archive, pickles[0].rsplit("/", 1)[0]
-        if f"{self._folder}/byteorder" in names and archive.read(f"{self._folder}/byteorder") != b"little":
+        order = f"{self._folder}/byteorder"
+        if order in names and zips.read(archive, order, LARGEST) != b"little":
             raise StageError("was written on a big-endian machine")
-        super().__init__(io.BytesIO(archive.read(pickles[0])), encoding="latin1")
+        super().__init__(io.BytesIO(bounded(zips.read(archive, pickles[0], LARGEST))), encoding="latin1")
 
     def find_class(self, module: str, name: str) -> Any:
         known = _KNOWN.get((module, name))
@@ -106,7 +110,7 @@ class _Reader(pickle.Unpickler):
         kind, dtype, key, _, count = pid
         if kind != "storage" or dtype not in STORAGES.values():
             raise StageError(f"refers to an unknown kind of record, {kind}")
-        return numbers(self._archive.read(f"{self._folder}/data/{key}"), dtype)[:count]
+        return numbers(zips.read(self._archive, f"{self._folder}/data/{key}", LARGEST_RECORD), dtype)[:count]
 
 
 def numbers(raw: bytes, dtype: str) -> np.ndarray:

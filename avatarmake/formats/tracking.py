@@ -5,10 +5,8 @@ is float32; in memory there is no batch axis. Source: flame-head-tracker v4.1 (c
 tracker_video.
 """
 
-import errno
 import re
 import zipfile
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,12 +17,13 @@ from avatarmake.contract import layout
 from avatarmake.contract.layout import IMAGE_SIZE
 from avatarmake.errors import StageError
 from avatarmake.files.whole import whole
-from avatarmake.formats import npy
+from avatarmake.formats import npy, zips
 from avatarmake.formats.arrays import checked, wrong
 from avatarmake.geometry import cameras
 
 TRACKER_SIZE = 256  # side in pixels that flame-head-tracker's K refers to, whatever the image
 LEFT_BLINK, RIGHT_BLINK = 9, 10  # eyeBlinkLeft, eyeBlinkRight among MediaPipe's 52 blendshapes
+LARGEST = 1 << 26  # bytes of an array, of which the largest that is read has four thousand
 PADDED = range(2, 10)  # digits of a file's number that somebody padded with zeros
 
 
@@ -115,17 +114,15 @@ def read_tracking(path: Path) -> Tracking:
     """Read and check one frame, ours or upstream's own. Raises StageError that says what is wrong and where."""
     values = {}
     try:
-        with zipfile.ZipFile(path) as npz:
+        with zips.opened(path) as npz:
             there = set(npz.namelist())
             for name, (key, shape, meaning, optional) in _NPZ.items():
                 if f"{key}.npy" in there:
-                    array = _batch_of_one(npy.array(npz.read(f"{key}.npy")), shape)
+                    array = _batch_of_one(npy.array(zips.read(npz, f"{key}.npy", LARGEST)), shape)
                     values[name] = checked(array, (1, *shape), meaning, key, path)[0]
                 elif not optional:
                     raise wrong(path, f"has no {key}")
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError, KeyError, OSError) as e:
-        if isinstance(e, OSError) and e.errno not in (None, errno.EINVAL):  # a zip's broken offset is below 0
-            raise
+    except (zipfile.BadZipFile, ValueError) as e:
         raise wrong(path, f"is no readable .npz: truncated or corrupt ({e})") from e
     values["intrinsics"] = cameras.scaled_intrinsics(values["intrinsics"], IMAGE_SIZE / TRACKER_SIZE).astype(np.float32)
     return Tracking(**values)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from avatarmake.errors import StageError
-from avatarmake.formats import torch_archive
+from avatarmake.formats import memo, torch_archive, zips
 from avatarmake.formats.frame import _FRAME, FrameRecord, read_frame, write_frame
 from avatarmake.formats.tracking import read_tracking, tracked_file, tracked_indices, write_tracking
 from avatarmake.geometry import rotations
@@ -355,3 +355,33 @@ def test_wrong_shape_in_frame_is_named(tmp_path):
         torch_archive.dump(broken, path)
         with pytest.raises(StageError, match="has no "):
             read_frame(path)
+
+
+@pytest.mark.parametrize(
+    "greedy", [b"\x80\x02}r" + (1 << 27).to_bytes(4, "little") + b".", b"\x80\x02}p134217728\n.", b"\x80\x02\xff."]
+)
+def test_a_pickle_that_asks_for_memory_is_refused(tmp_path, greedy):
+    """Ten bytes that make Python's C unpickler take two gigabytes."""
+    path = tmp_path / "1.frame"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", greedy)
+    with pytest.raises(StageError, match="cannot be unpickled"):
+        torch_archive.load(path)
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_pickles_of_every_protocol_are_walked_to_their_end(protocol):
+    value = {"a": [1, 2.5, None, True, 1 << 70], "b": (b"x" * 300, "y" * 300, bytearray(9)), "c": os.path.join}
+    whole = pickle.dumps([value, value, np.arange(9.0)], protocol)
+    assert memo.bounded(whole) == whole
+    for cut in range(0, len(whole), 7):
+        memo.bounded(whole[:cut])
+
+
+def test_zips_that_lie_about_sizes(npz):
+    raw = npz.read_bytes()
+    at = raw.rindex(b"PK\x01\x02")
+    for size in (raw[: at + 20] + b"\xff\xff\xff\x7f" * 2 + raw[at + 28 :], raw[: at + 8] + b"\x01" + raw[at + 9 :]):
+        npz.write_bytes(size)
+        with zips.opened(npz) as archive, pytest.raises(zipfile.BadZipFile, match="says that it has|password"):
+            zips.read(archive, archive.namelist()[-1], 1 << 40)

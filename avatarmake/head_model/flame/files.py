@@ -1,37 +1,31 @@
 """FLAME's content in whatever it was saved: its own pickle, an .npz, or the zip that its page gives."""
 
-import errno
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from avatarmake.errors import StageError
-from avatarmake.formats import npy
+from avatarmake.formats import npy, zips
 from avatarmake.head_model.flame import pickles
 
-ZIP = b"PK\x03\x04"
+LARGEST = pickles.LARGEST
 OURS = ("generic_model.pkl", "flame2023.pkl", "FLAME_masks.pkl")  # of the pickles in FLAME's zips
 
 
 def read(path: Path) -> dict[str, Any]:
     """What the file holds by name; use pickles.array and pickles.dense on its values. Raises StageError."""
     with path.open("rb") as f:
-        if f.read(len(ZIP)) != ZIP:
+        if f.read(len(zips.ZIP)) != zips.ZIP:
             return pickles.read(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-            if size > pickles.LARGEST:
-                raise StageError(f"holds {size} bytes, which no file of FLAME has", path, pickles.AGAIN)
+        with zips.opened(path) as archive:
             arrays = [name for name in archive.namelist() if name.endswith(".npy")]
-            if arrays:
-                return {name.removesuffix(".npy"): _value(archive.read(name), name, path) for name in arrays}
-            return pickles.loaded(archive.read(_pickle(archive.namelist(), path)), path)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as e:
-        if isinstance(e, OSError) and e.errno not in (None, errno.EINVAL):  # a zip's broken offset is below 0
-            raise
-        what = f"is a zip (an .npz is one too) that cannot be read, it breaks off or asks for a password ({e})"
+            if not arrays:
+                return pickles.loaded(zips.read(archive, _pickle(archive.namelist(), path), LARGEST), path)
+            raw = {name: zips.read(archive, name, LARGEST) for name in arrays}
+            return {name.removesuffix(".npy"): _value(content, name, path) for name, content in raw.items()}
+    except zipfile.BadZipFile as e:
+        what = f"is a zip (an .npz is one too) that cannot be read ({e})"
         raise StageError(what, path, pickles.AGAIN) from e
 
 

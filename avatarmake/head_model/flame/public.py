@@ -32,7 +32,8 @@ def embedding(path: Path, faces: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
     n = ids.size
     good = ids.dtype.kind in "iu" and triangle.dtype.kind in "iu" and bary.dtype.kind == "f"
     good = good and ids.shape == triangle.shape == (n,) and bary.shape == (n, 3) and n > 20
-    good = good and ids.min() >= 0 and ids.max() < 468 and triangle.min() >= 0 and triangle.max() < faces and len(np.unique(ids)) == n
+    good = good and 0 <= ids.min() and ids.max() < 468 and 0 <= triangle.min() and triangle.max() < faces
+    good = good and len(np.unique(ids)) == n
     if not (good and np.abs(bary.sum(1) - 1).max() < 1e-2):
         raise StageError(f"is no landmark embedding: {n} landmarks, barycentric {bary.shape}", path, REMOVE)
     return ids.astype(int), triangle.astype(int), bary / bary.sum(1, keepdims=True)
