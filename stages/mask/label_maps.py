@@ -60,7 +60,7 @@ def found(folder: Path, asked: str, index: dict, views: Callable[[list[int]], li
     Raises StageError when there is none, or when they are not this video's.
     """
     maps = {int(p.stem): p for p in sorted(folder.iterdir()) if re.fullmatch(r"[0-9]{1,9}\.png", p.name)}
-    numbers = by_name(set(maps), index["images"])
+    numbers = by_name(set(maps), index["images"], index.get("source_frames"))
     sample = agreement.neighbours([i for i, n in enumerate(numbers, 1) if n in maps])
     if not sample:
         raise StageError("holds no label map of an image of this dataset", folder, "Name them 00001.png, 00002.png ...")
@@ -77,15 +77,19 @@ def found(folder: Path, asked: str, index: dict, views: Callable[[list[int]], li
     return LabelMaps(files, kind, source)
 
 
-def by_name(there: set[int], images: list[int]) -> list[int]:
+def by_name(there: set[int], images: list[int], source_frames: list[int] | None = None) -> list[int]:
     """The number of each image's file, as far as numbers tell: (N,) for the N images of the dataset.
 
-    More files than the dataset has images were made of frames/, and go by its numbers, `images`. Where there is a
-    number 0, they are counted from it.
+    More files than the dataset has images were made of frames/, and go by its numbers, `images`; far more were made of
+    the video, of which FPS= took a part, and go by its `source_frames`. A number 0 says that they are counted from 0.
     """
     first = 0 if 0 in there else 1
-    of_frames = len(there) > len(images) or max(there, default=0) - first >= len(images)
-    return [n - 1 + first for n in (images if of_frames else range(1, len(images) + 1))]
+    last = max(there, default=0) + 1 - first  # as if counted from 1
+    if len(there) <= len(images) and last <= len(images):
+        return [n + first for n in range(len(images))]
+    by_source = [n + 1 for n in source_frames] if source_frames else images
+    nearer = min(images, by_source, key=lambda numbers: abs(last - numbers[-1]))
+    return [n - 1 + first for n in nearer]
 
 
 class _Held:

@@ -131,6 +131,15 @@ def test_maps_of_frames_with_gaps(views, right, folder, capsys):
     assert np.array_equal(maps.read(4), right[6])
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_maps_of_a_video_of_which_a_part_was_taken(views, right, folder, first):
+    """Every second frame is an image, and there is a map for each frame."""
+    index = {"images": list(range(1, 11)), "source_frames": list(range(0, 20, 2)), "source": SOURCE}
+    taken = views[::2]
+    maps = label_maps.found(folder(right, first), "auto", index, lambda numbers: [taken[n - 1] for n in numbers])
+    assert len(maps) == 10 and all(np.array_equal(maps.read(n), right[2 * n - 2]) for n in (1, 6, 10))
+
+
 @pytest.mark.parametrize("scale", [1, 0.5])
 def test_maps_of_whole_frames_are_cut(views, right, folder, capsys, scale):
     x, y, side = (round(v * scale) for v in SOURCE["box"])
