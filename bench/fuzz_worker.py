@@ -1,6 +1,8 @@
 """A forked process that reads one damaged file after another, with as much time and memory as it may take."""
 
+import ctypes
 import faulthandler
+import gc
 import os
 import resource
 import select
@@ -14,6 +16,7 @@ from avatarmake.errors import StageError
 
 SECONDS = 10.0  # for one file
 MEMORY = 1 << 30  # bytes of address space beyond the parent's
+ARENA_MAX = -8  # glibc's number of that setting
 BATCH = 100  # files that one process reads: a fork takes longer than most of them
 
 
@@ -60,6 +63,8 @@ class Worker:
         if self._process == 0:
             os.close(self._go)
             os.close(self._said)
+            ctypes.CDLL(None).mallopt(ARENA_MAX, 1)  # each thread of a decoder would reserve 128 MB, and not use it
+            gc.freeze()
             resource.setrlimit(resource.RLIMIT_AS, (room, room))
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             self._serve(hears, says)
@@ -76,6 +81,7 @@ class Worker:
             began = _taken()[1]
             while os.read(hears, 1):
                 outcome, what = _outcome(self._read, self._place)
+                gc.collect()  # decoders hold threads, and one that hangs in a circle would be the next file's fault
                 peak = max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - began, 0)
                 os.write(says, f"{outcome} {peak} {what}".encode(errors="replace")[:2000])
         finally:
