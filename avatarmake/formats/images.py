@@ -21,7 +21,7 @@ LABELS = (
 LABEL = {name: number for number, name in enumerate(LABELS)}
 
 
-LARGEST = 1 << 26  # pixels: a broken file says that it has more, and Pillow makes room for them
+LARGEST, LONGEST = 1 << 25, 1 << 15  # pixels, and those of a side (8K has 33 million): a broken file says any number
 
 
 def read_rgb(path: Path) -> np.ndarray:
@@ -111,7 +111,7 @@ def opened(path: Path, header_only: bool = False):
 
     try:
         image = Image.open(path)
-        if math.prod(image.size) > LARGEST:
+        if math.prod(image.size) > LARGEST or max(image.size) > LONGEST:
             raise ValueError("{} x {} pixels".format(*image.size))
         if not header_only:
             image.load()
