@@ -26,16 +26,16 @@ demo: report            ##make demo, make demo ENGINE=docker
 PYTHON     ?= $(shell command -v python3.11 || echo python3)
 DATA       ?= data
 DEMO_TRAIN ?= --resolution 256 --iterations 3000
-export ID VIDEO FPS HEAD_MODEL SHARD TRACKER DETECTOR LABELS PARSER MATTING DEVICE DATA ASSETS ENGINE BASE PYTORCH3D \
-       VERBOSE TO GET ACCEPT
+export ID VIDEO FPS HEAD_MODEL SHARD TRACKER DETECTOR LABELS NUMBERING PARSER MATTING DEVICE DATA ASSETS ENGINE BASE \
+       PYTORCH3D VERBOSE TO GET ACCEPT
 
 # How a variable becomes an option. Its value reaches the shell through the environment, so it may hold spaces.
 option = $(if $($(1)),$(2)="$$$(1)")
 options.frames = $(call option,VIDEO,--video) $(call option,FPS,--fps)
 options.track  = $(call option,HEAD_MODEL,--head-model) $(call option,SHARD,--shard) $(call option,DETECTOR,--detector)
 options.flame_head_tracker = $(call option,DEVICE,--device)
-options.mask   = $(call option,LABELS,--labels) $(if $(FIX),--fix) $(call option,PARSER,--parser) \
-                 $(call option,MATTING,--matting)
+options.mask   = $(call option,LABELS,--labels) $(call option,NUMBERING,--numbering) $(if $(FIX),--fix) \
+                 $(call option,PARSER,--parser) $(call option,MATTING,--matting)
 options.train  = $(call option,DEVICE,--device)
 
 ##

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -50,11 +51,25 @@ def _row(stage: str, who: Subject, data: Path, running: dict[str, str]) -> tuple
     stamp = receipt(place)
     if stamp is None:
         return (state,)
-    maker = stamp["environment"]
-    by = maker.get("image", maker.get("lock", "")).removeprefix("sha256:")[:12]
-    age = datetime.fromisoformat(stamp["finished"]).timestamp()
-    cost = duration(stamp["seconds"]), host.size(stamp["peak_memory_mb"] * 1e6)
-    return state, stamp["key"][:12], f"{maker['engine']} {by}", _age(age), host.size(stamp["outputs"]["bytes"]), *cost
+    maker = stamp.get("environment", {})
+    by = str(maker.get("image", maker.get("lock", ""))).removeprefix("sha256:")[:12]
+    return (
+        state,
+        stamp.get("key", "")[:12],
+        f"{maker.get('engine', '')} {by}",
+        _told(lambda: _age(datetime.fromisoformat(stamp["finished"]).timestamp())),
+        _told(lambda: host.size(stamp["outputs"]["bytes"])),
+        _told(lambda: duration(stamp["seconds"])),
+        _told(lambda: host.size(stamp["peak_memory_mb"] * 1e6)),
+    )
+
+
+def _told(figure: Callable[[], str]) -> str:
+    """What a receipt says of a figure; of one that somebody edited, that it is not known."""
+    try:
+        return figure()
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return "?"
 
 
 def _age(then: float) -> str:

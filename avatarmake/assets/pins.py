@@ -29,8 +29,12 @@ def read() -> dict[str, Pin]:
     if not LOCK.exists():
         return {}
     try:
-        return {name: Pin(e["url"], int(e["size"]), e["sha256"]) for name, e in tomllib.loads(LOCK.read_text()).items()}
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError, UnicodeDecodeError) as e:
+        found = {name: (e["url"], e["size"], e["sha256"]) for name, e in tomllib.loads(LOCK.read_text()).items()}
+        for name, (url, size, sha256) in found.items():
+            if not (isinstance(url, str) and type(size) is int and isinstance(sha256, str)):
+                raise ValueError(f"{name} is no address, size and digest")
+        return {name: Pin(*values) for name, values in found.items()}
+    except (KeyError, TypeError, ValueError, RecursionError) as e:  # TOML's and UTF-8's errors are ValueErrors
         raise StageError(f"is damaged ({e!r})", LOCK, "Restore it from git, or remove it") from None
 
 

@@ -14,7 +14,7 @@ from avatarmake import ROOT, assets
 from avatarmake.contract import upstream
 from avatarmake.contract.closure import closure
 from avatarmake.contract.layout import WRITER, Subject
-from avatarmake.contract.publication import receipt
+from avatarmake.contract.publication import RECEIPT, receipt
 from avatarmake.contract.stage import Stage
 from avatarmake.errors import StageError
 from avatarmake.files.digests import digest_files, digest_path
@@ -63,6 +63,9 @@ def finished(subject: Subject, directory: str) -> dict:
     if done is None:
         what = "is not a finished stage's directory" if place.exists() else "is not there"
         raise StageError(what, place, f"Run: make {WRITER[directory]} ID={subject.name}")
+    if not isinstance(done.get("outputs", {}).get("digest"), str):
+        again = f"Remove {place} and run: make {WRITER[directory]} ID={subject.name}"
+        raise StageError("its receipt does not say what it holds", place / RECEIPT, again)
     return done
 
 
@@ -77,7 +80,7 @@ def changes(parts: dict[str, str], done: dict) -> list[str]:
     for name in sorted(parts.keys() | before.keys()):
         a, b = before.get(name), parts.get(name)
         if a != b:
-            short = [x if x is None or len(x) < 24 else x[:8] for x in (a, b)]
+            short = [x if x is None or len(str(x)) < 24 else str(x)[:8] for x in (a, b)]
             words.append(f"{name}: {short[0]} -> {short[1]}")
     return words
 

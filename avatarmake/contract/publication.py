@@ -18,17 +18,25 @@ from avatarmake.files.digests import digest_path
 
 RECEIPT = "stage.json"
 SUMS = "SHA256SUMS"
+# of a receipt, what readers go by
+PARTS = {"outputs": dict, "facts": dict, "parts": dict, "environment": dict, "stage": str, "key": str}
 
 
 def receipt(directory: Path) -> dict | None:
     """stage.json of a finished directory, or None. Raises StageError when it cannot be read."""
     path = directory / RECEIPT
+    again = f"Remove {directory} and run its stage again"
     try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
+        stamp = json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError) as e:
-        raise StageError(f"cannot be read: {e}", path, f"Remove {directory} and run its stage again") from e
+    except (OSError, ValueError, RecursionError) as e:
+        raise StageError(f"cannot be read: {e}", path, again) from e
+    for name, kind in PARTS.items():
+        value = stamp.get(name, kind()) if isinstance(stamp, dict) else None
+        if not isinstance(value, kind):
+            raise StageError(f"is no receipt of a stage: {name} is missing or no {kind.__name__}", path, again)
+    return stamp
 
 
 def prepare(out: Path, key: str) -> bool:

@@ -69,6 +69,6 @@ def tracker(subject: Subject | None) -> str:
     if asked:
         return layout.TRACKERS[asked]
     done = receipt(subject.directory("tracking")) if subject else None
-    return done["stage"] if done else "track"
+    return (done or {}).get("stage", "track")
 
 
