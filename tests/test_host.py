@@ -90,3 +90,34 @@ def test_a_subject_s_own_video_is_mounted_by_its_whole_path(tmp_path, monkeypatc
     mounts = container.settings(asked, {}, daemon())["mounts"]
     assert [m["Source"] for m in mounts if m["Target"].startswith("/input")] == [str(tmp_path / "data/roman/video.mp4")]
     assert all(Path(m["Source"]).is_absolute() for m in mounts)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("frames: /data/roman/frames: is a link", "frames: {data}/roman/frames: is a link"),
+        ("'/data': is full. DATA=/data", "'{data}': is full. DATA={data}"),
+        ("/input/video/my film.mp4: no face. Give another", "{film}: no face. Give another"),
+        ("/input/video/my film.mp4.part", "/input/video/my film.mp4.part"),
+        ("/assets/flame2020/generic_model.pkl: is broken", "{assets}/flame2020/generic_model.pkl: is broken"),
+        ("https://there/data/x /usr/data/x /database ./data/x", "https://there/data/x /usr/data/x /database ./data/x"),
+    ],
+)
+def test_what_a_container_says_has_the_user_s_paths(tmp_path, said, told, assets):
+    film = tmp_path / "elsewhere" / "my film.mp4"
+    write(film, "film")
+    asked = request.parse(load("frames"), ["roman", f"--data={tmp_path / 'data'}", f"--video={film}"])
+    told = told.format(data=tmp_path / "data", film=film, assets=assets)
+    assert container.as_the_user_knows(container.places(asked), said) == told
+
+
+def test_an_upstream_has_the_user_s_path_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("AVATARMAKE_UPSTREAM", str(tmp_path / "patched"))
+    asked = request.parse(load("flame_head_tracker"), ["roman", f"--data={tmp_path / 'data'}"])
+    assert container.as_the_user_knows(container.places(asked), "in /upstream/a.py") == f"in {tmp_path}/patched/a.py"
+
+
+def test_assets_that_are_not_there_are_told_where_they_go(tmp_path, monkeypatch):
+    monkeypatch.setenv("AVATARMAKE_ASSETS", str(tmp_path / "weights"))
+    asked = request.parse(load("track"), ["roman", f"--data={tmp_path / 'data'}"])
+    assert container.as_the_user_knows(container.places(asked), "/assets/x") == str(tmp_path / "weights" / "x")

@@ -89,10 +89,9 @@ def need(name: str) -> Path:
         return path
     asset = manifest()[name]
     how = f"Type: make assets GET={name}. Or by hand, from" if asset.url else "Put it there, from"
-    place = Path("assets") if folder() == Path("/assets") else folder()  # a container sees the host's folder at /assets
     raise StageError(
         f"{asset.purpose}: is not there (licence: {asset.licence})",
-        place / asset.file,
+        folder() / asset.file,
         f"{how} {asset.page}",
         Exit.MISSING_ASSET,
     )

@@ -1,12 +1,11 @@
 """assets.lock: what was got, so that another host gets the same bytes or an error. Users commit it."""
 
-import fcntl
-import os
 import tomllib
 from dataclasses import dataclass
 
 from avatarmake import ROOT
 from avatarmake.errors import StageError
+from avatarmake.files.locking import locked
 from avatarmake.files.whole import whole
 
 LOCK = ROOT / "assets.lock"
@@ -40,9 +39,7 @@ def read() -> dict[str, Pin]:
 
 def write(new: dict[str, Pin]) -> None:
     """Add these pins, or put them in place of older ones. Several runs may do so at once."""
-    folder = os.open(LOCK.parent, os.O_RDONLY)  # the lock of a folder leaves no file behind
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+    with locked(LOCK.parent):
         pins = read()
         if new.items() <= pins.items():
             return
@@ -52,5 +49,3 @@ def write(new: dict[str, Pin]) -> None:
         ]
         with whole(LOCK) as fresh:
             fresh.write_text(HEAD + "".join(entries))
-    finally:
-        os.close(folder)

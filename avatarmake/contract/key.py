@@ -14,7 +14,7 @@ from avatarmake import ROOT, assets
 from avatarmake.contract import upstream
 from avatarmake.contract.closure import closure
 from avatarmake.contract.layout import WRITER, Subject
-from avatarmake.contract.publication import RECEIPT, receipt
+from avatarmake.contract.receipts import RECEIPT, lacking, receipt
 from avatarmake.contract.stage import Stage
 from avatarmake.errors import StageError
 from avatarmake.files.digests import digest_files, digest_path
@@ -96,4 +96,6 @@ def is_done(stage: Stage, subject: Subject, parts: dict[str, str]) -> tuple[bool
     changed = changes(parts, done)
     if changed:
         return False, f"{stage.name} {subject.name}: to do again, changed: {'; '.join(changed)}"
+    if gone := lacking(subject.directory(stage.writes)):
+        return False, f"{stage.name} {subject.name}: to do again, {gone} of its files are gone"
     return True, f"{stage.name} {subject.name}: nothing to do, {subject.directory(stage.writes)} is up to date"

@@ -32,6 +32,9 @@ class Stage:
     assets: Callable[[Any], tuple[str, ...]] = lambda config: ()
     # config -> assets without which it cannot run, one of each tuple: looked for before an image is built or work begun
     needs: Callable[[Any], tuple[tuple[str, ...], ...]] = lambda config: ()
+    # a flag of its config with which it takes over what others put into its directory: it keeps the content of all of
+    # that in its new one. Without it they are refused
+    adopts: str = ""
     uses: tuple[str, ...] = ()  # packages of other stages that it imports, and whose edits are therefore its own
 
 
@@ -55,6 +58,7 @@ class Job:
     config: Any
     out: Path  # write here and nowhere else; it becomes the stage's directory when run() returns
     resumed: bool = False  # `out` holds what a killed run with the same key left
+    theirs: tuple[str, ...] = ()  # files in the stage's directory that it did not make; `""`: none of it
 
     def read(self, directory: str) -> Path:
         """The directory of another stage that this one declared in `reads`."""

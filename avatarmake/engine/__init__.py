@@ -5,6 +5,7 @@ from pathlib import Path
 
 from avatarmake.assets import need_one
 from avatarmake.contract import layout
+from avatarmake.contract.execution import recover_if_torn
 from avatarmake.contract.layout import Subject
 from avatarmake.contract.publication import receipt
 from avatarmake.contract.stage import load
@@ -36,7 +37,10 @@ def run(name: str, argv: list[str]) -> int:
     """Run a stage unless it is done: `ID [--data D] [options]`. Returns its exit code (local: becomes the stage)."""
     from avatarmake.engine import docker, local, request
 
-    stage = load(tracker(_subject(argv)) if name == "track" else name)
+    subject = _subject(argv)
+    if subject:
+        _recover(name, subject)
+    stage = load(tracker(subject) if name == "track" else name)
     asked = request.parse(stage, argv)
     if asked is None:
         return Exit.OK
@@ -51,6 +55,15 @@ def run(name: str, argv: list[str]) -> int:
     print(f"{stage.name} {asked.subject.name}: engine {engine} ({why}){kept}", flush=True)
     environment = {"why": why, "revision": revision(), "options": asked.options()}
     return docker.run(asked, environment) if engine == "docker" else local.run(asked, environment)
+
+
+def _recover(name: str, subject: Subject) -> None:
+    """Where a run was stopped while it put its directory in place, the options to be remembered lie beside it."""
+    try:
+        recover_if_torn(load(name), subject)
+    except StageError as e:
+        if e.exit != Exit.ENVIRONMENT:  # it is at work now, and says so itself
+            raise
 
 
 def _subject(argv: list[str]) -> Subject | None:

@@ -197,7 +197,7 @@ def run(request: Request, environment: dict) -> int:
     settings = container.settings(request, environment, connection.info())
     with _explained():
         held = connection.containers.create(built.id, **settings)
-    return _stream(held, request.subject.data.absolute())
+    return _stream(held, container.places(request))
 
 
 def _join_running(connection: docker.DockerClient, request: Request) -> None:
@@ -207,12 +207,12 @@ def _join_running(connection: docker.DockerClient, request: Request) -> None:
         with contextlib.suppress(NotFound):
             if left.status == "running":
                 print(f"{request.stage.name}: still running in container {left.short_id}; joining it", flush=True)
-                _stream(left, request.subject.data.absolute(), start=False)
+                _stream(left, container.places(request), start=False)
             else:
                 left.remove(force=True)
 
 
-def _stream(held: docker.models.containers.Container, data: Path, start: bool = True) -> int:
+def _stream(held: docker.models.containers.Container, places: dict[str, str], start: bool = True) -> int:
     """Start a container, pass its output on until it ends, and remove it. Returns its exit code."""
     try:
         with _explained(), _stopping_on_signals(held):
@@ -221,8 +221,8 @@ def _stream(held: docker.models.containers.Container, data: Path, start: bool = 
                 held.start()
             for out, err in output:
                 for text, stream in ((out, sys.stdout), (err, sys.stderr)):
-                    if text:  # paths as the user knows them
-                        stream.write(text.decode(errors="replace").replace("/data/", f"{data}/"))
+                    if text:
+                        stream.write(container.as_the_user_knows(places, text.decode(errors="replace")))
                         stream.flush()
             code = held.wait()["StatusCode"]
         held.reload()

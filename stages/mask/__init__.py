@@ -74,6 +74,7 @@ STAGE = Stage(
     reads=("dataset",),
     writes="masks",
     config=MaskConfig,
+    adopts="fix",
     assets=lambda config: config.assets,
     needs=lambda config: (
         *([BISENET] if config.parser == "bisenet" else []),

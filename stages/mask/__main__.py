@@ -11,7 +11,7 @@ import numpy as np
 from avatarmake import assets, head_model
 from avatarmake.contract.command import main
 from avatarmake.contract.layout import checkpoint_file
-from avatarmake.contract.publication import RECEIPT, SUMS, receipt
+from avatarmake.contract.publication import RECEIPT, SUMS
 from avatarmake.contract.stage import Job
 from avatarmake.contract.workers import how_many, worker_pool
 from avatarmake.errors import StageError
@@ -34,14 +34,6 @@ OURS = {RECEIPT, SUMS, "audit.json"}
 
 def run(job: Job) -> dict:
     old = job.subject.directory("masks")
-    before = receipt(old)
-    others = _made_by_others(old, before)
-    if others and not job.config.fix:
-        raise StageError(
-            "holds masks that this stage did not make",
-            old,
-            f"Keep what is good of them: make mask ID={job.subject.name} FIX=1. Or move the folder away",
-        )
     _start_anew_if_other_mode(job)
     index = read_index(job.read("dataset") / "index.json", job.subject.name)
     projector = _projector(job, index)
@@ -52,7 +44,7 @@ def run(job: Job) -> dict:
     plan = _plan(job, index, projector, views)
     for folder in ("alpha", "parsing"):
         (job.out / folder).mkdir(exist_ok=True)
-    audited = brought.found(old, index, views) if job.config.fix and old.exists() else None
+    audited = brought.found(old, index, views) if job.config.fix and old.is_dir() else None
     findings, areas = [], {"neckhead": [], "mouth": []}
     for done in _runs(job, plan, audited):
         findings += done.findings
@@ -78,15 +70,9 @@ def run(job: Job) -> dict:
         "label_maps": len(plan.labels),
         **{f"{part}_area_median": float(np.median(a)) for part, a in areas.items()},
         **report,
-        "made_by_others": report["kept"] + report["mended"] if others else 0,
+        # what another tool or a hand made stays theirs: such a directory is not replaced without a word
+        "made_by_others": report["kept"] + report["mended"] if audited and job.theirs else 0,
     }
-
-
-def _made_by_others(old: Path, before: dict | None) -> bool:
-    """Whether masks/ holds what another tool, or a hand, made."""
-    if before is not None:
-        return before["facts"].get("made_by_others", 0) > 0
-    return old.exists() and any(p.is_file() for p in old.rglob("*"))
 
 
 def _start_anew_if_other_mode(job: Job) -> None:

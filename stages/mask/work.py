@@ -97,6 +97,7 @@ def take_over(old: Path, new: Path) -> None:
     new.parent.mkdir(parents=True, exist_ok=True)
     if new.exists():
         return
+    old = old.resolve()  # a link's content, not the link
     try:
         os.link(old, new)
     except OSError:

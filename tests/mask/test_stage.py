@@ -111,7 +111,39 @@ def test_masks_of_others_are_not_overwritten(subject, foreign, capsys):
     assert mask(subject, *FIX) == Exit.OK
     assert files(subject) == before and audit(subject)["kept"] == 3 * FRAMES and audit(subject)["faults"] == {}
     assert mask(subject) == Exit.OK and "nothing to do" in capsys.readouterr().out
-    assert mask(subject, "--force") == Exit.BAD_INPUT  # still theirs
+    assert mask(subject, "--hat") == Exit.BAD_INPUT and "FIX=1" in capsys.readouterr().err  # still theirs
+    assert files(subject) == before
+    assert mask(subject, "--force") == Exit.OK
+    aside = subject.root / ".aside" / "masks-1"
+    assert {name: digest_path(aside / name) for name in before} == before
+
+
+def test_a_mask_that_was_mended_by_hand_is_kept_and_stays_its_maker_s(subject, masks, capsys):
+    mended = parsing_mask(masks, 2, "neckhead")
+    outline = read_mask(mended).copy()
+    outline[300, 250] = 0
+    mended.unlink()  # other tests' masks are links to the same file
+    write_png(mended, outline)
+    by_hand = files(subject)
+    assert mask(subject, "--hat") == Exit.BAD_INPUT and "00002_neckhead.png" in capsys.readouterr().err
+    assert mask(subject, *FIX) == Exit.OK and files(subject) == by_hand and audit(subject)["faults"] == {}
+    assert not (subject.root / ".aside").exists()  # taken over, with all that was there
+    assert mask(subject, "--hat") == Exit.BAD_INPUT and files(subject) == by_hand
+
+
+def test_what_comes_to_masks_that_are_taken_over_is_set_aside(subject, foreign, monkeypatch):
+    """And what the audit does not look at: a list of somebody's own."""
+    (foreign / "SHA256SUMS").write_text("mine")
+
+    def meanwhile(job):
+        facts = run(job)
+        (foreign / "alpha" / "later.txt").write_text("later")
+        return facts
+
+    assert command(STAGE, meanwhile, [subject.name, "--data", str(subject.data), *FIX]) == Exit.OK
+    aside = subject.root / ".aside" / "masks-1"
+    assert {p.name for p in aside.rglob("*") if p.is_file()} == {"later.txt", "SHA256SUMS"}
+    assert (aside / "SHA256SUMS").read_text() == "mine"
 
 
 def broken(kind: str, masks: Path) -> tuple[str, str]:
