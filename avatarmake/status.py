@@ -38,7 +38,9 @@ def show(subject: str, data: Path) -> None:
 def _row(stage: str, who: Subject, data: Path, running: dict[str, str]) -> tuple[str, ...]:
     declared = load(stage)
     place, partial = who.directory(declared.writes), who.partial(declared.writes)
+    stamp = None
     try:
+        stamp = receipt(place)
         asked = request.parse(declared, [who.name, f"--data={data}"])
         done, line = asked.state()
         state = "done" if done else line.split(": ", 1)[1]
@@ -48,7 +50,6 @@ def _row(stage: str, who: Subject, data: Path, running: dict[str, str]) -> tuple
         state = f"running in container {running[stage]}"
     elif partial.exists():
         state += " (part of it is there; a run goes on from it)"
-    stamp = receipt(place)
     if stamp is None:
         return (state,)
     maker = stamp.get("environment", {})

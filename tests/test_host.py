@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from avatarmake import host, registry
+from avatarmake.contract import upstream
 from avatarmake.contract.stage import load
 from avatarmake.engine import base, container, request
 
@@ -113,6 +114,7 @@ def test_what_a_container_says_has_the_user_s_paths(tmp_path, said, told, assets
 
 def test_an_upstream_has_the_user_s_path_too(tmp_path, monkeypatch):
     monkeypatch.setenv("AVATARMAKE_UPSTREAM", str(tmp_path / "patched"))
+    write(tmp_path / "patched" / upstream.STAMP, "{}")
     asked = request.parse(load("flame_head_tracker"), ["roman", f"--data={tmp_path / 'data'}"])
     assert container.as_the_user_knows(container.places(asked), "in /upstream/a.py") == f"in {tmp_path}/patched/a.py"
 

@@ -2,7 +2,8 @@
 
 A stage reads the directories of others and writes exactly one of its own. What holds it to that, a room each:
 key.py says what a result depends on, execution.py runs a stage unless it is done, publication.py makes its directory
-appear whole or not at all, command.py is its command line.
+appear whole or not at all and in the place of nothing that is not its own (ownership.py), receipts.py reads what it
+says of itself, presence.py keeps two hosts apart, command.py is its command line.
 """
 
 import importlib

@@ -11,6 +11,8 @@ WORDS = {
     errno.EROFS: ("is on a file system that is mounted read-only", "Make it writable, or take another DATA="),
     errno.EMFILE: ("too many open files", "Raise the limit: ulimit -n 4096"),
     errno.ENAMETOOLONG: ("its name is too long for its file system", "Give it a shorter one"),
+    errno.ENOTDIR: ("a file is where a folder is needed", "Move it elsewhere, or give another DATA= or ID="),
+    errno.EEXIST: ("a file is where a folder is needed", "Move it elsewhere, or give another DATA= or ID="),
     errno.EBUSY: ("is in use, or a disk is mounted there", "Mount the disk further up: DATA=folder"),
     errno.EXDEV: ("is on another file system than what is beside it", "Mount the disk further up: DATA=folder"),
     errno.ESTALE: ("the network volume has lost it", "Mount it again, then run it again"),
@@ -42,8 +44,9 @@ def _of_rights(error: OSError) -> str:
             continue
         if owner == os.geteuid():
             return f"{error.strerror} for {me}, whose {place} is. Set its rights: chmod -R u+rwX {place}"
-        return f"{error.strerror}: {place} is {_name(owner)}'s, and this runs as {me}. As {_name(owner)} or root: " \
-               f"chown -R {os.geteuid()}:{os.getegid()} {place}"  # fmt: skip
+        folder = place if place.is_dir() else place.parent  # a whole one: its other files will be alike
+        what = f"{error.strerror}: {place} is {_name(owner)}'s, and this runs as {me}"
+        return f"{what}. Run as {_name(owner)}, or let root type: chown -R {os.geteuid()}:{os.getegid()} {folder}"
     return f"{error.strerror} for {me}"
 
 

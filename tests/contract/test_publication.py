@@ -401,4 +401,4 @@ def test_whose_it_is_is_said(subject, monkeypatch, capsys):
     assert command(COUNT, count, ["roman", "--data", str(subject.data)]) == Exit.ENVIRONMENT
     said = capsys.readouterr().err
     assert f"{subject.root} is root's, and this runs as user 4242" in said
-    assert f"chown -R 4242:4243 {subject.root}" in said and said.count("\n") == 1
+    assert f"let root type: chown -R 4242:4243 {subject.root}\n" in said and said.count("\n") == 1
