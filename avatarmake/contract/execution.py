@@ -77,14 +77,18 @@ def execute(
 
 
 def recover_if_torn(stage: Stage, subject: Subject) -> None:
-    """Bring to its end what a run that was stopped had begun to put in place. Raises StageError where one is at work.
+    """Bring to its end what a run that was stopped had begun to put in place.
 
-    Before anything is read of the directory: a finished result may lie beside its place.
+    Before anything is read of the directory: a finished result, and the options that it remembers, may lie beside it.
     """
     final = subject.directory(stage.writes)
     if is_torn(final):
-        with _alone(stage, subject, shared=False):
-            recover(final)
+        try:
+            with _alone(stage, subject, shared=False):
+                recover(final)
+        except StageError as e:
+            if e.exit != Exit.ENVIRONMENT:  # one is at work on it, and will not leave it torn
+                raise
 
 
 def _strangers(final: Path, stage: Stage, allowed: bool) -> list[str]:

@@ -39,7 +39,7 @@ def run(name: str, argv: list[str]) -> int:
 
     subject = _subject(argv)
     if subject:
-        _recover(name, subject)
+        recover_if_torn(load(name), subject)  # or there is nothing that remembers the options
     stage = load(tracker(subject) if name == "track" else name)
     asked = request.parse(stage, argv)
     if asked is None:
@@ -55,15 +55,6 @@ def run(name: str, argv: list[str]) -> int:
     print(f"{stage.name} {asked.subject.name}: engine {engine} ({why}){kept}", flush=True)
     environment = {"why": why, "revision": revision(), "options": asked.options()}
     return docker.run(asked, environment) if engine == "docker" else local.run(asked, environment)
-
-
-def _recover(name: str, subject: Subject) -> None:
-    """Where a run was stopped while it put its directory in place, the options to be remembered lie beside it."""
-    try:
-        recover_if_torn(load(name), subject)
-    except StageError as e:
-        if e.exit != Exit.ENVIRONMENT:  # it is at work now, and says so itself
-            raise
 
 
 def _subject(argv: list[str]) -> Subject | None:

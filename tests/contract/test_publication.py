@@ -327,6 +327,30 @@ def test_killed_between_the_two_renames_it_is_done(tmp_path, capsys):
     assert "nothing to do" in capsys.readouterr().out and not is_torn(subject.directory("frames"))
 
 
+def test_shards_run_beside_each_other_though_something_cannot_be_cleared_up(subject, monkeypatch, capsys):
+    """As where root's container made it: a run takes no lock for itself alone because of that."""
+    rubbish = subject.root / ".frames.discard-1234"
+    rubbish.mkdir(parents=True)
+    (rubbish / ".key").write_text("a")
+    unlink = Path.unlink
+
+    def denied(self, **more):
+        if self.parent == rubbish:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        unlink(self, **more)
+
+    monkeypatch.setattr(Path, "unlink", denied)
+
+    def other_shard(job: Job):
+        if job.config.shard == "0/2":
+            execute(COUNT, subject, CountConfig(shard="1/2"), other_shard)
+
+    execute(COUNT, subject, CountConfig(shard="0/2"), other_shard)
+    assert "cannot be cleared up yet: Permission denied" in capsys.readouterr().err
+    execute(COUNT, subject, CountConfig(), count)
+    assert receipt(subject.directory("frames"))["outputs"]["files"] == 5
+
+
 def test_the_old_directory_comes_back_where_there_is_no_new_one(subject, frames, capsys):
     before = content(frames)
     frames.rename(subject.root / ".frames.old")
