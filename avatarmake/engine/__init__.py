@@ -7,7 +7,7 @@ from avatarmake.assets import need_one
 from avatarmake.contract import layout
 from avatarmake.contract.execution import recover_if_torn
 from avatarmake.contract.layout import Subject
-from avatarmake.contract.publication import receipt
+from avatarmake.contract.receipts import receipt, vouched
 from avatarmake.contract.stage import load
 from avatarmake.engine.revision import revision
 from avatarmake.errors import Exit, StageError
@@ -72,7 +72,6 @@ def tracker(subject: Subject | None) -> str:
         raise StageError(f"there is no tracker '{asked}'", next=known, exit=Exit.USAGE)
     if asked:
         return layout.TRACKERS[asked]
-    done = receipt(subject.directory("tracking")) if subject else None
+    tracking = subject.directory("tracking") if subject else None
+    done = receipt(tracking) if tracking and vouched(tracking) else None
     return (done or {}).get("stage", "track")
-
-

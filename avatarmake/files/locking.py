@@ -16,7 +16,7 @@ from pathlib import Path
 
 # EBADF: NFS wants a file that is open for writing, which a folder never is
 ABSENT = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF}
-_said: set[int] = set()  # devices
+SAID = "AVATARMAKE_WITHOUT_LOCKS"  # devices of which it was said, in the environment: to workers and to what runs next
 
 
 class Busy(Exception):
@@ -46,9 +46,9 @@ def _flock(handle: int, place: Path, how: int) -> bool:
     except OSError as e:
         if e.errno not in ABSENT:
             raise
-        device = os.fstat(handle).st_dev
-        if device not in _said:
-            _said.add(device)
+        device, said = str(os.fstat(handle).st_dev), os.environ.get(SAID, "").split()
+        if device not in said:
+            os.environ[SAID] = " ".join([*said, device])
             what = f"{place.parent}: its file system has no locks ({e.strerror})"
             print(f"{what}; going on without: do not start the same work twice at once", file=sys.stderr, flush=True)
         return False

@@ -103,20 +103,30 @@ def test_a_list_that_the_receipt_does_not_vouch_for(subject, frames, capsys):
     assert forced(subject, capsys).keys() == {"0.txt", "1.txt", "mine.txt", SUMS, RECEIPT}
 
 
-@pytest.mark.parametrize(
-    "text", ["{}", "[]", "null", "{", '{"outputs": {"digest": 1}}', '{"outputs": {"digest": ""}, "parts": 1}']
-)
-def test_a_receipt_that_is_none(subject, text, capsys):
+def put(subject: Subject, text: str) -> Path:
     folder = subject.directory("frames")
     folder.mkdir(parents=True)
     (folder / RECEIPT).write_text(text)
     (folder / "00000.npz").write_text("theirs")
+    return folder
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "{", '{"outputs": []}', '{"outputs": {}, "parts": 1}'])
+def test_a_receipt_that_is_none(subject, text, capsys):
+    folder = put(subject, text)
     before = content(subject.root)
     words = ["roman", "--data", str(subject.data)]
     for options in ([], ["--force"]):
         assert command(COUNT, count, [*words, *options]) == Exit.BAD_INPUT
         assert f"Move {folder} elsewhere" in capsys.readouterr().err
     assert content(subject.root) == before
+
+
+@pytest.mark.parametrize("text", ["{}", '{"outputs": {"digest": 1}}', '{"outputs": {"digest": "0"}}'])
+def test_a_receipt_that_vouches_for_nothing(subject, text, capsys):
+    put(subject, text)
+    refused(subject, "00000.npz, stage.json")
+    assert forced(subject, capsys) == {"00000.npz": "theirs", RECEIPT: text}
 
 
 def test_a_receipt_without_its_files_is_made_again(subject, frames, capsys):

@@ -23,7 +23,7 @@ def no_locks(monkeypatch):
             raise OSError(code, os.strerror(code))
 
         monkeypatch.setattr(fcntl, "flock", refuses)
-        monkeypatch.setattr(locking, "_said", set())
+        monkeypatch.setenv(locking.SAID, "")
 
     return lacks
 
