@@ -86,8 +86,10 @@ def recover_if_torn(stage: Stage, subject: Subject) -> None:
         try:
             with _alone(stage, subject, shared=False):
                 recover(final)
-        except StageError as e:
-            if e.exit != Exit.ENVIRONMENT:  # one is at work on it, and will not leave it torn
+        except (StageError, OSError) as e:
+            # another is at work on it, and will not leave it torn; or the volume refuses, as it will refuse a run, if
+            # there is anything to do at all
+            if isinstance(e, StageError) and e.exit != Exit.ENVIRONMENT:
                 raise
 
 

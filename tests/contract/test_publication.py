@@ -361,6 +361,19 @@ def test_shards_run_beside_each_other_though_something_cannot_be_cleared_up(subj
     assert receipt(subject.directory("frames"))["outputs"]["files"] == 5
 
 
+def test_what_is_done_is_done_on_a_read_only_volume_too(subject, frames, monkeypatch, capsys):
+    (subject.root / ".frames.discard-1234").mkdir()
+
+    def refuses(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system", "lock")
+
+    monkeypatch.setattr("avatarmake.contract.execution.locked", refuses)
+    execute(COUNT, subject, SMALL, lambda job: pytest.fail("ran again"))
+    assert "nothing to do" in capsys.readouterr().out
+    assert command(COUNT, count, ["roman", "--data", str(subject.data), "--upto", "3"]) == Exit.ENVIRONMENT
+    assert "lock: is on a file system that is mounted read-only" in capsys.readouterr().err
+
+
 def test_the_old_directory_comes_back_where_there_is_no_new_one(subject, frames, capsys):
     before = content(frames)
     frames.rename(subject.root / ".frames.old")
