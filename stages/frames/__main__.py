@@ -50,8 +50,7 @@ def run(job: Job) -> dict:
                 path = frame_image(job.out, len(indices))
                 if not path.exists():
                     writer.write(path, frame.rgb())
-        if video.unreadable:
-            print(f"frames: {video.unreadable} frames of the video cannot be read, left out", file=sys.stderr)
+        _say(crop_json, video)
         crop_json["source"]["frames"] = total
         crop_json["fps"] = min(config.fps or video.fps, video.fps)
         _write(description, {**crop_json, "source_frames": indices, "times": times})
@@ -93,6 +92,13 @@ def _find_head(job: Job, video: Video) -> dict:
         "image_size": [IMAGE_SIZE, IMAGE_SIZE],
         "people": [len(p.rectangles) / samples for p in people],
     }
+
+
+def _say(crop_json: dict, video: Video) -> None:
+    """What is unusual about the video and what was done about it: a line each, here and in crop.json."""
+    crop_json["source"]["notes"] = video.lines
+    for line in video.lines:
+        print(f"frames: {video.path.name}: {line}", file=sys.stderr)
 
 
 def at_rate(frames: Iterable[Frame], fps: float | None, source_fps: float) -> Iterator[Frame]:

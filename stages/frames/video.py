@@ -1,23 +1,33 @@
 """Reading a video: upright RGB frames one at a time, whatever the file's rotation, pixels, timestamps and faults.
 
-Memory does not depend on the video's length: a frame is converted to RGB only when it is asked for.
+Memory does not depend on the video's length: a frame is converted to RGB only when it is asked for. What a file says of
+itself is checked where files are known to be wrong, and what was done about it is in `lines`.
 """
 
 import contextlib
+from array import array
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import av
 import av.error
 import numpy as np
-from av.video.reformatter import Colorspace
 
 from avatarmake.errors import StageError
+from stages.frames.colour import Colours
+from stages.frames.interlaced import Deinterlacer
+from stages.frames.shapes import Shape, display_matrix, is_turned, most_used, turned
+from stages.frames.streams import decoder_of, main_stream
+from stages.frames.timing import Clock, Rates, rate_by_count, rate_by_timestamps, same
 
-READABLE = 0.9  # of a video: with less, it is refused rather than half used
+READABLE = 0.9  # of the frames that are there: with less, a video is refused rather than half used
 ENOUGH_KEYFRAMES = 12  # to see where a head goes without decoding all that lies between
-HD = 720  # rows from which untagged video is BT.709, as players take it
+PROBED = 16  # frames from whose timestamps it is seen whether they make sense: more than any encoder reorders
+ONE_SHAPE = ("mov", "avi")  # containers that state one for the whole stream, and list their packets in front
 
 
 @dataclass
@@ -26,8 +36,8 @@ class Frame:
 
     index: int
     time: float
-    video: "Video"
-    coded: av.VideoFrame
+    video: Any  # what it came from: a Video, or images
+    coded: Any
 
     def rgb(self) -> np.ndarray:
         return self.video.upright(self.coded)
@@ -42,43 +52,69 @@ class Video:
 
     def __init__(self, path: Path):
         self.path = path
-        self.unreadable = 0  # frames or packets that the last `frames()` had to leave out
-        try:
-            self._container = av.open(str(path))
-        except (OSError, ValueError) as e:  # PyAV's errors are both; an errno, or what is wrong with the data
-            raise StageError(f"cannot be read as a video: {_reason(e)}", path, "Give another file") from e
+        self._forget()
+        self._open()
         try:
             self._describe()
         except BaseException:
             self.close()
             raise
 
+    def _open(self) -> None:
+        try:
+            self._container = av.open(str(self.path))
+        except (OSError, ValueError) as e:  # PyAV's errors are both; an errno, or what is wrong with the data
+            raise StageError(f"cannot be read as a video: {_reason(e)}", self.path, "Give another file") from e
+        self._stream = main_stream(self._container, self.path)
+        self._decoder = decoder_of(self._stream)
+
     def _describe(self) -> None:
-        if not self._container.streams.video:
-            raise StageError("has no video stream", self.path, "Give another file")
-        self._stream = self._container.streams.video[0]
-        self._stream.thread_type = "AUTO"
-        self._size = (0, 0)
-        first = next(self._decode(), None)
-        if first is None:
+        probed = list(islice(self._decode(), PROBED))
+        if not probed:
             raise StageError("not one frame of it can be decoded", self.path, "Give another file")
-        self._matrix = _display_matrix(first)
-        pixel = self._stream.sample_aspect_ratio or 1  # width of a pixel over its height
-        self._size = (max(round(first.width * pixel), 1), first.height)
-        turned = abs(self._matrix[0, 1]) > abs(self._matrix[0, 0])
-        self.width, self.height = self._size[::-1] if turned else self._size
-        self.rotation = -first.rotation % 360
-        self.fps = float(self._stream.average_rate or self._stream.guessed_rate or 25)
-        self._start = first.time or 0.0
+        self._pixel = self._stream.sample_aspect_ratio or 1
+        self.colours = Colours(probed[0], self.path)
+        self._start = probed[0].time or 0.0
         self.duration = self._duration()
+        self._survey = _Survey()
+        one = any(name in self._container.format.name for name in ONE_SHAPE)
+        self._shape = most_used({} if one else self._surveyed().shapes) or Shape.of(probed[0], self._pixel)
+        self.width, self.height = self._shape.width, self._shape.height
+        self.rotation = -probed[0].rotation % 360
+        self._clock = self._timed([frame.time for frame in probed])
+        self.fps = self._clock.rate
+
+    def _timed(self, first: list[float | None]) -> Clock:
+        stream = self._stream
+        said = [float(r) if r else None for r in (stream.average_rate, stream.guessed_rate, stream.base_rate)]
+        rates = Rates(*said, self.duration)
+        clock = Clock(first, rates.declared)
+        if not clock.believed:
+            clock = Clock(first, rate_by_count(rates, self._surveyed().packets))
+        elif rates.doubtful:
+            clock = Clock(first, rate_by_timestamps(rates, self._timestamps()))
+        if same(clock.rate, rates.declared):
+            self._rate_line = ""
+        else:
+            self._rate_line = f"it says {rates.declared:g} frames a second, but has {clock.rate:g}, which is taken"
+        return clock
+
+    def _timestamps(self) -> list[float]:
+        """All there are, in seconds; those of the index where it lists every packet, since it costs nothing."""
+        entries = [entry.timestamp for entry in self._stream.index_entries]
+        whole = len(entries) > PROBED and len(entries) == self._stream.frames
+        return [t * float(self._stream.time_base) for t in (entries if whole else self._surveyed().stamps)]
 
     def _duration(self) -> float | None:
         if self._stream.duration:
-            seconds = float(self._stream.duration * self._stream.time_base)
-        elif self._container.duration:
-            seconds = self._container.duration / av.time_base
-        else:
+            return float(self._stream.duration * self._stream.time_base)
+        own = self._stream.metadata.get("DURATION", "")  # Matroska's, of this stream: its sound may be longer
+        with contextlib.suppress(ValueError):
+            hours, minutes, seconds = own.split(":")
+            return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - self._start
+        if not self._container.duration:
             return None
+        seconds = self._container.duration / av.time_base
         return seconds - self._start if "matroska" in self._container.format.name else seconds  # it counts from 0
 
     def close(self) -> None:
@@ -92,37 +128,32 @@ class Video:
 
     def upright(self, coded: av.VideoFrame) -> np.ndarray:
         """-> (height, width, 3) uint8 as a player shows it; transparency over white."""
-        untagged = coded.colorspace in (0, 2) and coded.height >= HD
-        options = {"width": self._size[0], "height": self._size[1]}
-        if untagged and coded.format.name.startswith("yuv"):
-            options["src_colorspace"] = Colorspace.ITU709
-        if any(component.is_alpha for component in coded.format.components):
-            rgba = coded.to_ndarray(format="rgba", **options)
-            alpha = rgba[..., 3:].astype(np.uint16)
-            image = ((rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-        else:
-            image = coded.to_ndarray(format="rgb24", **options)
-        return _turned(image, self._matrix)
+        matrix = display_matrix(coded)
+        size = (self.height, self.width) if is_turned(matrix) else (self.width, self.height)
+        return turned(self.colours.rgb(coded, *size), matrix)
 
     def frames(self) -> Iterator[Frame]:
-        """Every frame from the start. Frames that cannot be decoded are left out and counted in `unreadable`.
+        """Every frame from the start that has the video's shape; the others, and what cannot be decoded, are counted.
 
-        Raises StageError at the end when less than nine tenths of the video could be read.
+        Raises StageError at the end when less than nine tenths of the frames could be read.
         """
         self._rewind()
-        self.unreadable, count, last = 0, 0, 0.0
-        for index, coded in enumerate(self._decode()):
+        self._forget()
+        self._clock.restart()
+        count, index, last, corrupt = 0, -1, 0.0, -1
+        for index, coded in enumerate(self._deinterlacer(self._decode())):
+            time = self._clock.time(coded.time)
             if coded.is_corrupt:
-                self.unreadable += 1
+                self.unreadable, corrupt = self.unreadable + 1, index
                 continue
-            last = index / self.fps if coded.time is None else coded.time - self._start
-            count += 1
-            yield Frame(index, last, self, coded)
-        seen = last + 1 / self.fps
-        if count < READABLE * (count + self.unreadable) or seen < READABLE * (self.duration or 0):
-            of = f" of {self.duration:.1f}" if self.duration else ""
+            last, count = time, count + 1
+            if self._fits(coded):
+                yield Frame(index, time, self, coded)
+        self._broken_end |= 0 <= index <= corrupt
+        self.seconds = last + 1 / self.fps
+        if count < READABLE * (count + self.unreadable):
             raise StageError(
-                f"breaks off: {count} frames can be read, {seen:.1f}{of} s, {self.unreadable} cannot",
+                f"breaks off: {count} frames can be read, {self.unreadable} cannot",
                 self.path,
                 "Copy it again, or cut off what is broken",
             )
@@ -132,13 +163,52 @@ class Video:
         if self._sample_times and len(self._sample_times) >= min(count, ENOUGH_KEYFRAMES):
             yield from self._key_frames(count)
             return
-        step = max(1, self._packets() // count)
+        step = max(1, self._surveyed().packets // count)
         with self._skipping("NONREF"):  # B frames that no other needs: a third to a half of the work
             for frame in self._quietly():
                 if frame.index % step == 0:
                     yield frame
 
+    @property
+    def lines(self) -> list[str]:
+        """What is unusual about the file and what was done about it; complete after `frames()`."""
+        size = f"{self.width} x {self.height}"
+        said = {
+            self.colours.line: True,
+            self._rate_line: True,
+            self._clock.line: True,
+            "it is interlaced: each frame was made whole (bwdif)": self._deinterlacer.count,
+            f"its picture changes size: {self.scaled} frames were scaled to {size}": self.scaled,
+            f"its picture changes shape: {self.left_out} frames that are not like {size} were left out": self.left_out,
+            f"{self.unreadable} frames of it cannot be read, left out": self.unreadable,
+            self._cut_line: True,
+        }
+        return [line for line, holds in said.items() if line and holds]
+
     # --- inside ----------------------------------------------------------------------------------------------------
+
+    def _forget(self) -> None:
+        """What the last `frames()` counted."""
+        self.unreadable = self.left_out = self.scaled = 0
+        self.seconds = 0.0
+        self._broken_end = False
+        self._deinterlacer = Deinterlacer()
+
+    @property
+    def _cut_line(self) -> str:
+        missing = (self.duration or 0) - self.seconds
+        if self.seconds and missing > max(3 / self.fps, 0.02 * self.duration):
+            return f"it ends after {self.seconds:.1f} s of {self.duration:.1f} s: it seems to be cut off"
+        return f"its end is damaged after {self.seconds:.1f} s: it seems to be cut off" if self._broken_end else ""
+
+    def _fits(self, coded: av.VideoFrame) -> bool:
+        shape = Shape.of(coded, self._pixel)
+        if shape != self._shape:
+            if not shape.is_like(self._shape):
+                self.left_out += 1
+                return False
+            self.scaled += 1
+        return True
 
     @property
     def _sample_times(self) -> list[int]:
@@ -150,25 +220,32 @@ class Video:
         for number, pick in enumerate(picks):
             with contextlib.suppress(av.error.FFmpegError):
                 self._container.seek(times[pick], stream=self._stream)
+                self._decoder.flush_buffers()
                 coded = next(self._decode(), None)
-                if coded is not None and not coded.is_corrupt:
+                if coded is not None and not coded.is_corrupt and self._fits(coded):
                     yield Frame(number, coded.time or 0.0, self, coded)
 
-    def _packets(self) -> int:
-        self._rewind()
-        count = 0
-        with contextlib.suppress(av.error.FFmpegError):
-            count = sum(packet.size > 0 for packet in self._container.demux(self._stream))
-        return count
+    def _surveyed(self) -> "_Survey":
+        """A pass over all packets that decodes no more than key frames; made once, if it is needed at all."""
+        survey = self._survey
+        if not survey.packets:
+            self._rewind()
+            with self._skipping("NONKEY"), contextlib.suppress(av.error.FFmpegError):
+                for packet in self._container.demux(self._stream):
+                    survey.packets += packet.size > 0
+                    if packet.pts is not None and packet.size:
+                        survey.stamps.append(packet.pts)
+                    with contextlib.suppress(av.error.FFmpegError):
+                        survey.shapes.update(Shape.of(frame, self._pixel) for frame in self._decoder.decode(packet))
+        return survey
 
     @contextlib.contextmanager
     def _skipping(self, what: str) -> Iterator[None]:
-        context = self._stream.codec_context
-        before, context.skip_frame = context.skip_frame, what
+        before, self._decoder.skip_frame = self._decoder.skip_frame, what
         try:
             yield
         finally:
-            context.skip_frame = before
+            self._decoder.skip_frame = before
 
     def _quietly(self) -> Iterator[Frame]:
         with contextlib.suppress(StageError):  # the second pass says what is broken
@@ -177,11 +254,12 @@ class Video:
     def _rewind(self) -> None:
         with contextlib.suppress(av.error.FFmpegError):
             self._container.seek(0)
+            self._decoder.flush_buffers()
             return
+        skipped = self._decoder.skip_frame
         self._container.close()  # no index to seek by
-        self._container = av.open(str(self.path))
-        self._stream = self._container.streams.video[0]
-        self._stream.thread_type = "AUTO"
+        self._open()
+        self._decoder.skip_frame = skipped
 
     def _decode(self) -> Iterator[av.VideoFrame]:
         packets = self._container.demux(self._stream)
@@ -189,31 +267,27 @@ class Video:
             try:
                 packet = next(packets, None)
             except av.error.FFmpegError:  # cut off within a packet
+                self._broken_end = True
                 return
             if packet is None:
                 return
             try:
-                yield from packet.decode()
+                decoded = self._decoder.decode(packet)
+                self._broken_end &= not packet.size  # the last ones come out of it without a packet
             except av.error.FFmpegError:
                 self.unreadable += 1
+                self._broken_end = True
+                continue
+            yield from decoded
 
 
-def _display_matrix(frame: av.VideoFrame) -> np.ndarray:
-    """(2,2): where the coded image's x and y axes (y down) point in the upright one; rows are x, y."""
-    for data in frame.side_data:
-        if data.type.name == "DISPLAYMATRIX":
-            m = np.frombuffer(bytes(data), np.int32).reshape(3, 3) / 65536
-            return m[:2, :2]
-    return np.eye(2)
+class _Survey:
+    """What a pass over the packets shows: how many, their timestamps in the stream's units, shapes of key frames."""
 
-
-def _turned(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """The image as a display matrix (quarter turns and mirrorings) shows it; a view."""
-    (a, b), (c, d) = matrix
-    if abs(b) > abs(a):
-        image = image.swapaxes(0, 1)
-        a, d = c, b
-    return image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+    def __init__(self):
+        self.packets = 0
+        self.stamps = array("q")
+        self.shapes: Counter[Shape] = Counter()
 
 
 def _reason(e: Exception) -> str:
