@@ -16,8 +16,10 @@ from avatarmake.errors import StageError
 from avatarmake.files.whole import whole
 from avatarmake.formats.images import crop, resize, write_jpeg
 from avatarmake.limits import cores
-from stages.frames import STAGE
+from stages.frames import STAGE, FramesConfig
 from stages.frames.face import find_people, square_around
+from stages.frames.images import images
+from stages.frames.sequence import Sequence
 from stages.frames.video import Frame, Video
 
 SMALL = 256  # a box of fewer pixels makes a soft avatar: worth a line
@@ -27,7 +29,7 @@ EPSILON = 1e-9  # seconds
 
 def run(job: Job) -> dict:
     config = job.config
-    with Video(Path(config.video)) as video:
+    with _opened(config) as video:
         description = job.out / "crop.json"
         if job.resumed and description.exists():
             crop_json = json.loads(description.read_text())
@@ -62,6 +64,12 @@ def run(job: Job) -> dict:
         "people": crop_json["people"],
         "source": crop_json["source"],
     }
+
+
+def _opened(config: FramesConfig) -> Video | Sequence:
+    path = Path(config.video)
+    found = images(path)
+    return Sequence(path, found, config.fps) if found else Video(path)
 
 
 def _find_head(job: Job, video: Video) -> dict:

@@ -2,8 +2,8 @@
 
 Plain video (BT.601 or BT.709, any bit depth) is libswscale's work alone. What was made for another screen (HLG and PQ;
 the wide primaries BT.2020 and P3) goes through one table of three dimensions, made here once per video and applied by
-libavfilter's lut3d, since neither library brings a tone curve to this place. Sources: the transfer functions and HLG's
-OOTF are those of ITU-R BT.2100, primaries those of BT.709, BT.2020 and SMPTE EG 432-1, the display's curve BT.1886.
+libavfilter's lut3d: neither has a curve of that kind in the builds that PyAV brings. Sources: transfer functions are of
+ITU-R BT.2100, primaries of BT.709, BT.2020 and SMPTE EG 432-1, the screen's curve is BT.1886's.
 """
 
 import tempfile
@@ -34,7 +34,6 @@ PRIMARIES = {  # x, y of red, green, blue; all have D65 as white. SMPTE 431 on a
     12: ("P3", (0.680, 0.320, 0.265, 0.690, 0.150, 0.060)),
 }
 D65 = (0.3127, 0.3290)
-BT2020_LUMA = np.array([0.2627, 0.6780, 0.0593])
 
 
 class Colours:
@@ -158,10 +157,14 @@ def _pq(coded: np.ndarray) -> np.ndarray:
 
 
 def _hlg(coded: np.ndarray) -> np.ndarray:
-    """Its inverse OETF and the OOTF of a screen of HLG_PEAK (system gamma 1.2), in cd/m2."""
+    """Its inverse OETF and the system gamma of a screen of HLG_PEAK, in cd/m2.
+
+    The gamma is put on red, green and blue, as SDR television's is (and FFmpeg's zscale does), not on luminance as
+    BT.2100 has it for an HDR screen: that picture is paler than what the camera would have recorded in SDR.
+    """
     a, b, c = 0.17883277, 0.28466892, 0.55991073
     scene = np.where(coded <= 0.5, coded**2 / 3, (np.exp((coded - c) / a) + b) / 12)
-    return HLG_PEAK * scene * np.maximum(scene @ BT2020_LUMA, 1e-9)[..., None] ** 0.2
+    return HLG_PEAK * scene**1.2
 
 
 _LIGHT = {"PQ": _pq, "HLG": _hlg, "": lambda coded: coded**DISPLAY}
