@@ -2,8 +2,8 @@
 
 Plain video (BT.601 or BT.709, any bit depth) is libswscale's work alone. What was made for another screen (HLG and PQ;
 the wide primaries BT.2020 and P3) goes through one table of three dimensions, made here once per video and applied by
-libavfilter's lut3d: neither has a curve of that kind in the builds that PyAV brings. Sources: transfer functions are of
-ITU-R BT.2100, primaries of BT.709, BT.2020 and SMPTE EG 432-1, the screen's curve is BT.1886's.
+libavfilter's lut3d: the FFmpeg that PyAV brings has no zscale. Sources: transfer functions are of ITU-R BT.2100,
+primaries of BT.709, BT.2020 and SMPTE EG 432-1, the screen's curve is BT.1886's.
 """
 
 import tempfile

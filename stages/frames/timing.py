@@ -25,9 +25,12 @@ class Rates:
     def declared(self) -> float:
         return self.average or self.guessed or USUAL
 
-    @property
-    def doubtful(self) -> bool:
-        return bool(self.average and self.guessed) and not same(self.average, self.guessed)
+    def doubtful(self, first: Sequence[float]) -> bool:
+        """Whether it contradicts itself, or the timestamps of some frames from the start."""
+        if self.average and self.guessed and not same(self.average, self.guessed):
+            return True
+        steps = np.diff(first)
+        return bool(len(steps)) and abs(float(np.median(steps)) * self.declared - 1) > 0.1
 
 
 class Clock:

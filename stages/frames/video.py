@@ -91,7 +91,7 @@ class Video:
         clock = Clock(first, rates.declared)
         if not clock.believed:
             clock = Clock(first, rate_by_count(rates, self._surveyed().packets))
-        elif rates.doubtful:
+        elif rates.doubtful(first):
             clock = Clock(first, rate_by_timestamps(rates, self._timestamps()))
         if same(clock.rate, rates.declared):
             self._rate_line = ""
@@ -196,8 +196,8 @@ class Video:
 
     @property
     def _cut_line(self) -> str:
-        missing = (self.duration or 0) - self.seconds
-        if self.seconds and missing > max(3 / self.fps, 0.02 * self.duration):
+        missing = self.duration - self.seconds if self.duration and self.seconds else 0
+        if missing > max(3 / self.fps, 0.02 * (self.duration or 0)):
             return f"it ends after {self.seconds:.1f} s of {self.duration:.1f} s: it seems to be cut off"
         return f"its end is damaged after {self.seconds:.1f} s: it seems to be cut off" if self._broken_end else ""
 
