@@ -32,8 +32,8 @@ def scene(portrait):
 
 
 def write_video(path: Path, images: Iterable, times: list[float] | None = None, rate: int = 25, **options) -> Path:
-    """Encode RGB or RGBA images; `times` in seconds makes the frame rate vary. options: codec, pix_fmt, rotation, gop,
-    aspect (of a pixel)."""
+    """Encode RGB or RGBA images of 8 or 16 bits; `times` in seconds makes the frame rate vary. options: codec, pix_fmt,
+    rotation, gop, aspect (of a pixel), encoder (its own options), colours (transfer, primaries, matrix), base."""
     container = av.open(str(path), "w")
     stream = None
     for i, image in enumerate(images):
@@ -44,12 +44,21 @@ def write_video(path: Path, images: Iterable, times: list[float] | None = None, 
             stream.pix_fmt = options.get("pix_fmt", "yuv444p")
             stream.codec_context.gop_size = options.get("gop", 50)
             if codec == "libx264":
-                stream.options = {"crf": "12", "preset": "ultrafast"}
+                stream.options = {"crf": "12", "preset": "ultrafast"} | options.get("encoder", {})
+            if "base" in options:
+                stream.codec_context.time_base = options["base"]
             if "aspect" in options:
                 stream.codec_context.sample_aspect_ratio = options["aspect"]
             if "rotation" in options:
                 stream.set_display_rotation(options["rotation"], hflip=options.get("hflip", False))
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgba" if image.shape[2] == 4 else "rgb24")
+        depth = "rgb48le" if image.dtype == np.uint16 else "rgba" if image.shape[2] == 4 else "rgb24"
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), depth)
+        if "base" in options:
+            frame.time_base, frame.pts = Fraction(1, rate), i
+        if "colours" in options:
+            frame = frame.reformat(format=stream.pix_fmt)
+            for place in (frame, stream.codec_context):
+                place.color_trc, place.color_primaries, place.colorspace = options["colours"]
         if times:
             frame.time_base, frame.pts = Fraction(1, 1000), round(times[i] * 1000)
             stream.codec_context.time_base = frame.time_base
