@@ -5,23 +5,21 @@ itself is checked where files are known to be wrong, and what was done about it 
 """
 
 import contextlib
-from array import array
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import av
-import av.error
 import numpy as np
 
 from avatarmake.errors import StageError
 from stages.frames.colour import Colours
 from stages.frames.interlaced import Deinterlacer
 from stages.frames.shapes import Shape, display_matrix, is_turned, most_used, turned
-from stages.frames.streams import decoder_of, main_stream
+from stages.frames.streams import Stream, Survey
 from stages.frames.timing import Clock, Rates, rate_by_count, rate_by_timestamps, same
 
 READABLE = 0.9  # of the frames that are there: with less, a video is refused rather than half used
@@ -52,45 +50,36 @@ class Video:
 
     def __init__(self, path: Path):
         self.path = path
+        self._file = Stream(path)
         self._forget()
-        self._open()
         try:
             self._describe()
         except BaseException:
             self.close()
             raise
 
-    def _open(self) -> None:
-        try:
-            self._container = av.open(str(self.path))
-        except (OSError, ValueError) as e:  # PyAV's errors are both; an errno, or what is wrong with the data
-            raise StageError(f"cannot be read as a video: {_reason(e)}", self.path, "Give another file") from e
-        self._stream = main_stream(self._container, self.path)
-        self._decoder = decoder_of(self._stream)
-
     def _describe(self) -> None:
-        probed = list(islice(self._decode(), PROBED))
+        probed = list(islice(self._file.decode(), PROBED))
         if not probed:
             raise StageError("not one frame of it can be decoded", self.path, "Give another file")
-        self._pixel = self._stream.sample_aspect_ratio or 1
+        self._pixel = self._file.stream.sample_aspect_ratio or 1
         self.colours = Colours(probed[0], self.path)
         self._start = probed[0].time or 0.0
         self.duration = self._duration()
-        self._survey = _Survey()
-        one = any(name in self._container.format.name for name in ONE_SHAPE)
-        self._shape = most_used({} if one else self._surveyed().shapes) or Shape.of(probed[0], self._pixel)
+        one = any(name in self._file.container.format.name for name in ONE_SHAPE)
+        self._shape = most_used({} if one else self._survey.counts()) or self._shape_of(probed[0])
         self.width, self.height = self._shape.width, self._shape.height
         self.rotation = -probed[0].rotation % 360
         self._clock = self._timed([frame.time for frame in probed])
         self.fps = self._clock.rate
 
     def _timed(self, first: list[float | None]) -> Clock:
-        stream = self._stream
+        stream = self._file.stream
         said = [float(r) if r else None for r in (stream.average_rate, stream.guessed_rate, stream.base_rate)]
         rates = Rates(*said, self.duration)
         clock = Clock(first, rates.declared)
         if not clock.believed:
-            clock = Clock(first, rate_by_count(rates, self._surveyed().packets))
+            clock = Clock(first, rate_by_count(rates, self._survey.packets))
         elif rates.doubtful(first):
             clock = Clock(first, rate_by_timestamps(rates, self._timestamps()))
         if same(clock.rate, rates.declared):
@@ -101,24 +90,25 @@ class Video:
 
     def _timestamps(self) -> list[float]:
         """All there are, in seconds; those of the index where it lists every packet, since it costs nothing."""
-        entries = [entry.timestamp for entry in self._stream.index_entries]
-        whole = len(entries) > PROBED and len(entries) == self._stream.frames
-        return [t * float(self._stream.time_base) for t in (entries if whole else self._surveyed().stamps)]
+        stream = self._file.stream
+        entries = [entry.timestamp for entry in stream.index_entries]
+        whole = len(entries) > PROBED and len(entries) == stream.frames
+        return [t * float(stream.time_base) for t in (entries if whole else self._survey.stamps)]
 
     def _duration(self) -> float | None:
-        if self._stream.duration:
-            return float(self._stream.duration * self._stream.time_base)
-        own = self._stream.metadata.get("DURATION", "")  # Matroska's, of this stream: its sound may be longer
-        with contextlib.suppress(ValueError):
-            hours, minutes, seconds = own.split(":")
+        stream, container = self._file.stream, self._file.container
+        if stream.duration:
+            return float(stream.duration * stream.time_base)
+        with contextlib.suppress(KeyError, ValueError):  # Matroska's, of this stream: its sound may be longer
+            hours, minutes, seconds = stream.metadata["DURATION"].split(":")
             return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - self._start
-        if not self._container.duration:
+        if not container.duration:
             return None
-        seconds = self._container.duration / av.time_base
-        return seconds - self._start if "matroska" in self._container.format.name else seconds  # it counts from 0
+        seconds = container.duration / av.time_base
+        return seconds - self._start if "matroska" in container.format.name else seconds  # it counts from 0
 
     def close(self) -> None:
-        self._container.close()
+        self._file.close()
 
     def __enter__(self) -> "Video":
         return self
@@ -137,19 +127,19 @@ class Video:
 
         Raises StageError at the end when less than nine tenths of the frames could be read.
         """
-        self._rewind()
+        self._file.rewind()
         self._forget()
         self._clock.restart()
         count, index, last, corrupt = 0, -1, 0.0, -1
-        for index, coded in enumerate(self._deinterlacer(self._decode())):
+        for index, coded in enumerate(self._deinterlacer(self._file.decode())):
             time = self._clock.time(coded.time)
             if coded.is_corrupt:
-                self.unreadable, corrupt = self.unreadable + 1, index
+                self._corrupt, corrupt = self._corrupt + 1, index
                 continue
             last, count = time, count + 1
             if self._fits(coded):
                 yield Frame(index, time, self, coded)
-        self._broken_end |= 0 <= index <= corrupt
+        self._broken_end = self._file.broken_end or 0 <= index <= corrupt
         self.seconds = last + 1 / self.fps
         if count < READABLE * (count + self.unreadable):
             raise StageError(
@@ -158,14 +148,25 @@ class Video:
                 "Copy it again, or cut off what is broken",
             )
 
+    @property
+    def unreadable(self) -> int:
+        """Frames or packets that the last `frames()` had to leave out."""
+        return self._corrupt + self._file.undecodable
+
     def samples(self, count: int) -> Iterator[Frame]:
         """About `count` frames spread over the video: key frames where it has enough, else decoded on the way."""
-        if self._sample_times and len(self._sample_times) >= min(count, ENOUGH_KEYFRAMES):
-            yield from self._key_frames(count)
+        stamps = self._file.key_stamps()
+        if stamps and len(stamps) >= min(count, ENOUGH_KEYFRAMES):
+            picks = np.unique(np.linspace(0, len(stamps) - 1, min(count, len(stamps))).round().astype(int))
+            for number, pick in enumerate(picks):
+                coded = self._file.key_frame(stamps[pick])
+                if coded is not None and not coded.is_corrupt and self._fits(coded):
+                    yield Frame(number, coded.time or 0.0, self, coded)
             return
-        step = max(1, self._surveyed().packets // count)
-        with self._skipping("NONREF"):  # B frames that no other needs: a third to a half of the work
-            for frame in self._quietly():
+        step = max(1, self._survey.packets // count)
+        # without B frames that no other needs, a third to a half of the work; the second pass says what is broken
+        with self._file.skipping("NONREF"), contextlib.suppress(StageError):
+            for frame in self.frames():
                 if frame.index % step == 0:
                     yield frame
 
@@ -189,10 +190,19 @@ class Video:
 
     def _forget(self) -> None:
         """What the last `frames()` counted."""
-        self.unreadable = self.left_out = self.scaled = 0
+        self._file.forget()
+        self._corrupt = self.left_out = self.scaled = 0
         self.seconds = 0.0
         self._broken_end = False
         self._deinterlacer = Deinterlacer()
+
+    @cached_property
+    def _survey(self) -> Survey:
+        """Made when it is first needed, if it is needed at all."""
+        return self._file.survey(self._shape_of)
+
+    def _shape_of(self, coded: av.VideoFrame) -> Shape:
+        return Shape.of(coded, self._pixel)
 
     @property
     def _cut_line(self) -> str:
@@ -202,93 +212,10 @@ class Video:
         return f"its end is damaged after {self.seconds:.1f} s: it seems to be cut off" if self._broken_end else ""
 
     def _fits(self, coded: av.VideoFrame) -> bool:
-        shape = Shape.of(coded, self._pixel)
-        if shape != self._shape:
-            if not shape.is_like(self._shape):
-                self.left_out += 1
-                return False
-            self.scaled += 1
-        return True
-
-    @property
-    def _sample_times(self) -> list[int]:
-        return [e.timestamp for e in self._stream.index_entries if e.is_keyframe]
-
-    def _key_frames(self, count: int) -> Iterator[Frame]:
-        times = self._sample_times
-        picks = np.unique(np.linspace(0, len(times) - 1, min(count, len(times))).round().astype(int))
-        for number, pick in enumerate(picks):
-            with contextlib.suppress(av.error.FFmpegError):
-                self._container.seek(times[pick], stream=self._stream)
-                self._decoder.flush_buffers()
-                coded = next(self._decode(), None)
-                if coded is not None and not coded.is_corrupt and self._fits(coded):
-                    yield Frame(number, coded.time or 0.0, self, coded)
-
-    def _surveyed(self) -> "_Survey":
-        """A pass over all packets that decodes no more than key frames; made once, if it is needed at all."""
-        survey = self._survey
-        if not survey.packets:
-            self._rewind()
-            with self._skipping("NONKEY"), contextlib.suppress(av.error.FFmpegError):
-                for packet in self._container.demux(self._stream):
-                    survey.packets += packet.size > 0
-                    if packet.pts is not None and packet.size:
-                        survey.stamps.append(packet.pts)
-                    with contextlib.suppress(av.error.FFmpegError):
-                        survey.shapes.update(Shape.of(frame, self._pixel) for frame in self._decoder.decode(packet))
-        return survey
-
-    @contextlib.contextmanager
-    def _skipping(self, what: str) -> Iterator[None]:
-        before, self._decoder.skip_frame = self._decoder.skip_frame, what
-        try:
-            yield
-        finally:
-            self._decoder.skip_frame = before
-
-    def _quietly(self) -> Iterator[Frame]:
-        with contextlib.suppress(StageError):  # the second pass says what is broken
-            yield from self.frames()
-
-    def _rewind(self) -> None:
-        with contextlib.suppress(av.error.FFmpegError):
-            self._container.seek(0)
-            self._decoder.flush_buffers()
-            return
-        skipped = self._decoder.skip_frame
-        self._container.close()  # no index to seek by
-        self._open()
-        self._decoder.skip_frame = skipped
-
-    def _decode(self) -> Iterator[av.VideoFrame]:
-        packets = self._container.demux(self._stream)
-        while True:
-            try:
-                packet = next(packets, None)
-            except av.error.FFmpegError:  # cut off within a packet
-                self._broken_end = True
-                return
-            if packet is None:
-                return
-            try:
-                decoded = self._decoder.decode(packet)
-                self._broken_end &= not packet.size  # the last ones come out of it without a packet
-            except av.error.FFmpegError:
-                self.unreadable += 1
-                self._broken_end = True
-                continue
-            yield from decoded
-
-
-class _Survey:
-    """What a pass over the packets shows: how many, their timestamps in the stream's units, shapes of key frames."""
-
-    def __init__(self):
-        self.packets = 0
-        self.stamps = array("q")
-        self.shapes: Counter[Shape] = Counter()
-
-
-def _reason(e: Exception) -> str:
-    return getattr(e, "strerror", None) or str(e)
+        shape = self._shape_of(coded)
+        if shape == self._shape:
+            return True
+        like = shape.is_like(self._shape)
+        self.scaled += like
+        self.left_out += not like
+        return like

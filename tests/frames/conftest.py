@@ -33,8 +33,9 @@ def scene(portrait):
 
 def write_video(path: Path, images: Iterable, times: list[float] | None = None, rate: int = 25, **options) -> Path:
     """Encode RGB or RGBA images of 8 or 16 bits; `times` in seconds makes the frame rate vary. options: codec, pix_fmt,
-    rotation, gop, aspect (of a pixel), encoder (its own options), colours (transfer, primaries, matrix), base."""
-    container = av.open(str(path), "w")
+    rotation, gop, aspect (of a pixel), encoder and container (their own options), colours (transfer, primaries,
+    matrix), base (of the encoder's time)."""
+    container = av.open(str(path), "w", options=options.get("container", {}))
     stream = None
     for i, image in enumerate(images):
         if stream is None:
