@@ -60,7 +60,7 @@ class Sequence:
                 self._broken.append(path)
                 continue
             yield Frame(index, index / self.fps, self, image)
-        if len(self._broken) > (1 - READABLE) * len(self._files):
+        if len(self._files) - len(self._broken) < READABLE * len(self._files):
             what = f"{len(self._broken)} of {len(self._files)} images cannot be read: {self._broken[0].name} ..."
             raise StageError(what, self.path, "Copy them again")
 
