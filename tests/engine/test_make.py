@@ -133,7 +133,7 @@ def test_a_video_with_spaces_and_a_missing_one(tmp_path):
     ],
 )
 def test_a_path_is_what_was_typed(typed, meant):
-    shown = ("-o", ".venv/host/lock", "-s", "HOST=printenv VIDEO; echo", "ID=roman")
+    shown = ("-o", "ready", "-s", "HOST=printenv VIDEO; echo", "ID=roman")
     assert make("frames", f"VIDEO={typed}", *shown, HOME="/home/me").stdout.splitlines()[0] == meant
     done = make("frames", *shown, VIDEO="a$b.mp4").stdout.splitlines()
     assert done[0] == "a$b.mp4" and "--video=a$b.mp4" in done[1]
