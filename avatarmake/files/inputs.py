@@ -3,6 +3,7 @@
 Of a folder its own files count, not those in folders below it, and not what a desktop leaves in it.
 """
 
+import errno
 import os
 import re
 import stat
@@ -17,7 +18,7 @@ NUMBER = re.compile(r"%(\d*)d")  # as FFmpeg writes one; %5d is %05d to it
 
 def is_numbered(path: Path) -> bool:
     """Whether it stands for numbered files; a file that has such a name is just that."""
-    return len(NUMBER.findall(path.name)) == 1 and not path.exists()
+    return len(NUMBER.findall(path.name)) == 1 and not os.path.exists(path)
 
 
 def place(path: Path) -> Path:
@@ -46,9 +47,10 @@ def check(path: Path, option: str) -> None:
     """Raises StageError where there is no such input, or where reading it would never end."""
     try:
         mode = place(path).stat().st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        advice = f"Give an existing one: {option}=..."
-        raise StageError("there is no such file", path, advice, Exit.BAD_INPUT) from None
+    except OSError as e:
+        missing = e.errno in (errno.ENOENT, errno.ENOTDIR)
+        what = "there is no such file" if missing else f"cannot be read: {e.strerror}"
+        raise StageError(what, path, f"Give an existing one: {option}=...", Exit.BAD_INPUT) from None
     kinds = {stat.S_ISFIFO: "a pipe", stat.S_ISSOCK: "a socket", stat.S_ISCHR: "a device", stat.S_ISBLK: "a device"}
     kind = next((name for is_it, name in kinds.items() if is_it(mode)), None)
     if kind:

@@ -172,11 +172,12 @@ _LIGHT = {"PQ": _pq, "HLG": _hlg, "": lambda coded: coded**DISPLAY}
 
 def _peak(frame: av.VideoFrame) -> float | None:
     """cd/m2 that the brightest pixel has, or else the screen on which the video was graded, where it says so."""
-    said = {data.type.name: np.frombuffer(bytes(data), np.int32) for data in frame.side_data}
+    said = {data.type.name: bytes(data) for data in frame.side_data}
     brightest = graded = 0.0
-    if (level := said.get("CONTENT_LIGHT_LEVEL")) is not None:
-        brightest = float(level[0])
+    if level := said.get("CONTENT_LIGHT_LEVEL"):
+        brightest = float(np.frombuffer(level, np.uint32)[0])
     # AVMasteringDisplayMetadata: 10 rationals, the last of which is the most light; then what of them is set
-    if (screen := said.get("MASTERING_DISPLAY_METADATA")) is not None and screen[21] and screen[19]:
-        graded = float(screen[18] / screen[19])
+    if screen := said.get("MASTERING_DISPLAY_METADATA"):
+        numbers = np.frombuffer(screen, np.int32)
+        graded = float(numbers[18] / numbers[19]) if numbers[21] and numbers[19] else 0.0
     return next((min(peak, 10000.0) for peak in (brightest, graded) if peak >= 2 * WHITE), None)

@@ -1,6 +1,7 @@
 """A folder of images, or numbered ones, in place of a video: which they are. No more than Python: the host asks too."""
 
 import math
+import os
 import re
 from pathlib import Path
 
@@ -17,7 +18,7 @@ def images(path: Path) -> list[Path] | None:
     Raises StageError when there are none, or when their order is not clear.
     """
     numbered = inputs.is_numbered(path)
-    if not inputs.place(path).is_dir():
+    if not os.path.isdir(inputs.place(path)):  # pathlib's raises for a name that is too long
         return None
     found = inputs.files(path)
     chosen = found if numbered else [p for p in found if p.suffix.lower() in SUFFIXES]

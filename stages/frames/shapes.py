@@ -11,6 +11,7 @@ from fractions import Fraction
 import av
 import numpy as np
 
+AS_IT_IS = np.eye(2)
 SAME = 0.02  # two aspects that differ by less are one: 854 x 480 is 16:9
 
 
@@ -46,7 +47,7 @@ def display_matrix(frame: av.VideoFrame) -> np.ndarray:
         if data.type.name == "DISPLAYMATRIX":
             m = np.frombuffer(bytes(data), np.int32).reshape(3, 3) / 65536
             return m[:2, :2]
-    return np.eye(2)
+    return AS_IT_IS
 
 
 def is_turned(matrix: np.ndarray) -> bool:

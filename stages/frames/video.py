@@ -130,17 +130,18 @@ class Video:
         self._file.rewind()
         self._forget()
         self._clock.restart()
-        count, index, last, corrupt = 0, -1, 0.0, -1
+        count, index, corrupt, seen = 0, -1, -1, 0.0
         for index, coded in enumerate(self._deinterlacer(self._file.decode())):
             time = self._clock.time(coded.time)
             if coded.is_corrupt:
                 self._corrupt, corrupt = self._corrupt + 1, index
                 continue
-            last, count = time, count + 1
+            count += 1
+            seen = time + max(float((coded.duration or 0) * (coded.time_base or 0)), 1 / self.fps)
             if self._fits(coded):
                 yield Frame(index, time, self, coded)
+        self.seconds = seen
         self._broken_end = self._file.broken_end or 0 <= index <= corrupt
-        self.seconds = last + 1 / self.fps
         if count < READABLE * (count + self.unreadable):
             raise StageError(
                 f"breaks off: {count} frames can be read, {self.unreadable} cannot",

@@ -87,3 +87,8 @@ def test_what_is_not_there(tmp_path, missing):
     (tmp_path / "film.mp4").write_text("")
     with pytest.raises(StageError, match="there is no such file"):
         inputs.check(tmp_path / missing, "VIDEO")
+
+
+def test_a_name_too_long_is_one_line(tmp_path):
+    with pytest.raises(StageError, match="File name too long"):
+        inputs.check(tmp_path / ("a" * 300 + ".mp4"), "VIDEO")

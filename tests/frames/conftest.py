@@ -44,8 +44,8 @@ def write_video(path: Path, images: Iterable, times: list[float] | None = None, 
             stream.height, stream.width = image.shape[:2]
             stream.pix_fmt = options.get("pix_fmt", "yuv444p")
             stream.codec_context.gop_size = options.get("gop", 50)
-            if codec == "libx264":
-                stream.options = {"crf": "12", "preset": "ultrafast"} | options.get("encoder", {})
+            defaults = {"crf": "12", "preset": "ultrafast"} if codec == "libx264" else {}
+            stream.options = defaults | options.get("encoder", {})
             if "base" in options:
                 stream.codec_context.time_base = options["base"]
             if "aspect" in options:

@@ -69,6 +69,17 @@ def test_a_chart_comes_out_as_from_ffmpeg(video, transfer, primaries):
     assert np.abs(seen - CHART[transfer, primaries]).max() <= LEVELS
 
 
+@pytest.mark.parametrize(("said", "peak"), [("max-cll=4000,100", 4000), (None, 600), ("max-cll=90,20", 600)])
+def test_the_brightest_that_a_pq_video_says_it_has(video, said, peak):
+    """The film's own brightest pixel, else the screen it was graded on; a peak that makes no sense is not believed."""
+    master = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(6000000,1)"
+    params = ":".join(["log-level=none", "hdr10=1", master, *([said] if said else [])])
+    options = {"encoder": {"x265-params": params, "preset": "ultrafast"}, "colours": (PQ, BT2020, 9)}
+    grey = [np.full((64, 64, 3), 99, np.uint8)] * 2
+    with Video(video(grey, suffix=".mkv", codec="libx265", pix_fmt="yuv420p10le", **options)) as v:
+        assert v.colours.peak == peak and f"100 of {peak} cd/m2" in v.lines[0]
+
+
 @pytest.mark.parametrize(("transfer", "name"), [(HLG, "arib-std-b67"), (PQ, "smpte2084")])
 def test_many_colours_come_out_as_from_ffmpeg_where_it_is(transfer, name):
     filters = shutil.which("ffmpeg") and subprocess.run(["ffmpeg", "-filters"], capture_output=True, text=True).stdout

@@ -153,6 +153,25 @@ def test_a_video_shorter_than_its_sound_is_not_called_cut(tmp_path):
         assert len(list(v.frames())) == 25 and not v.lines
 
 
+def test_a_last_picture_that_stays_is_not_called_cut(tmp_path):
+    """As screen recorders have it: the last frame is on screen for three of four seconds."""
+    path = tmp_path / "screen.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.codec_context.max_b_frames = 0
+        for i in range(25):
+            for packet in stream.encode(av.VideoFrame.from_ndarray(shade(i), "rgb24")):
+                container.mux(packet)
+        for packet in [p for p in stream.encode() if p.size]:
+            if packet.pts == 24:
+                packet.duration = 76
+            container.mux(packet)
+    with Video(path) as v:
+        assert v.duration == pytest.approx(4, abs=0.1) and v.fps == 25  # on an average it is 6.25
+        assert len(list(v.frames())) == 25 and not any("cut off" in line for line in v.lines)
+
+
 def test_truncated_without_its_index(video):
     path = video(noisy(30))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
