@@ -11,7 +11,6 @@ from fractions import Fraction
 import av
 import numpy as np
 
-AS_IT_IS = np.eye(2)
 SAME = 0.02  # two aspects that differ by less are one: 854 x 480 is 16:9
 
 
@@ -26,11 +25,23 @@ class Shape:
         """Whether it is the same picture at another scale."""
         return abs(np.log((self.width / self.height) / (other.width / other.height))) < SAME
 
-    @classmethod
-    def of(cls, frame: av.VideoFrame, pixel: Fraction | int) -> "Shape":
-        """pixel: width of a pixel over its height."""
-        width, height = max(round(frame.width * pixel), 1), frame.height
-        return cls(height, width) if is_turned(display_matrix(frame)) else cls(width, height)
+
+class Orientation:
+    """Which way up the frames of one video are, each by its own flag. pixel: width of a pixel over its height."""
+
+    def __init__(self, pixel: Fraction | int = 1):
+        self._pixel = pixel
+        self._matrices: dict[int, np.ndarray] = {}
+
+    def shape(self, frame: av.VideoFrame) -> Shape:
+        width, height = max(round(frame.width * self._pixel), 1), frame.height
+        return Shape(height, width) if is_turned(self.matrix(frame)) else Shape(width, height)
+
+    def matrix(self, frame: av.VideoFrame) -> np.ndarray:
+        """Its display matrix, read once for each angle: PyAV's `side_data` and its frame hold each other in memory."""
+        if frame.rotation not in self._matrices:
+            self._matrices[frame.rotation] = display_matrix(frame)
+        return self._matrices[frame.rotation]
 
 
 def most_used(counts: Mapping[Shape, int]) -> Shape | None:
@@ -47,7 +58,7 @@ def display_matrix(frame: av.VideoFrame) -> np.ndarray:
         if data.type.name == "DISPLAYMATRIX":
             m = np.frombuffer(bytes(data), np.int32).reshape(3, 3) / 65536
             return m[:2, :2]
-    return AS_IT_IS
+    return np.eye(2)
 
 
 def is_turned(matrix: np.ndarray) -> bool:

@@ -34,7 +34,7 @@ class Stream:
     def _open(self) -> None:
         try:
             self.container = av.open(str(self.path))
-        except (OSError, ValueError) as e:  # PyAV's errors are both; an errno, or what is wrong with the data
+        except (OSError, ValueError, av.error.FFmpegError) as e:  # an errno, or what is wrong with the data
             why = getattr(e, "strerror", None) or str(e)
             raise StageError(f"cannot be read as a video: {why}", self.path, "Give another file") from e
         try:
@@ -146,6 +146,9 @@ def main_stream(container: InputContainer, path: Path) -> VideoStream:
     if not streams:
         what = "has a cover picture, but no video stream" if container.streams.video else "has no video stream"
         raise StageError(what, path, "Give another file")
+    streams = [s for s in streams if s.codec_context is not None]
+    if not streams:
+        raise StageError("is coded in a way that no decoder of FFmpeg's knows", path, "Give another file")
     default = [s for s in streams if s.disposition & Disposition.default]
     return max(default or streams, key=lambda s: s.codec_context.width * s.codec_context.height)
 

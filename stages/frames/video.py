@@ -18,7 +18,7 @@ import numpy as np
 from avatarmake.errors import StageError
 from stages.frames.colour import Colours
 from stages.frames.interlaced import Deinterlacer
-from stages.frames.shapes import Shape, display_matrix, is_turned, most_used, turned
+from stages.frames.shapes import Orientation, is_turned, most_used, turned
 from stages.frames.streams import Stream, Survey
 from stages.frames.timing import Clock, Rates, rate_by_count, rate_by_timestamps, same
 
@@ -62,12 +62,12 @@ class Video:
         probed = list(islice(self._file.decode(), PROBED))
         if not probed:
             raise StageError("not one frame of it can be decoded", self.path, "Give another file")
-        self._pixel = self._file.stream.sample_aspect_ratio or 1
+        self._orientation = Orientation(self._file.stream.sample_aspect_ratio or 1)
         self.colours = Colours(probed[0], self.path)
         self._start = probed[0].time or 0.0
         self.duration = self._duration()
         one = any(name in self._file.container.format.name for name in ONE_SHAPE)
-        self._shape = most_used({} if one else self._survey.counts()) or self._shape_of(probed[0])
+        self._shape = most_used({} if one else self._survey.counts()) or self._orientation.shape(probed[0])
         self.width, self.height = self._shape.width, self._shape.height
         self.rotation = -probed[0].rotation % 360
         self._clock = self._timed([frame.time for frame in probed])
@@ -118,7 +118,7 @@ class Video:
 
     def upright(self, coded: av.VideoFrame) -> np.ndarray:
         """-> (height, width, 3) uint8 as a player shows it; transparency over white."""
-        matrix = display_matrix(coded)
+        matrix = self._orientation.matrix(coded)
         size = (self.height, self.width) if is_turned(matrix) else (self.width, self.height)
         return turned(self.colours.rgb(coded, *size), matrix)
 
@@ -200,10 +200,7 @@ class Video:
     @cached_property
     def _survey(self) -> Survey:
         """Made when it is first needed, if it is needed at all."""
-        return self._file.survey(self._shape_of)
-
-    def _shape_of(self, coded: av.VideoFrame) -> Shape:
-        return Shape.of(coded, self._pixel)
+        return self._file.survey(self._orientation.shape)
 
     @property
     def _cut_line(self) -> str:
@@ -213,7 +210,7 @@ class Video:
         return f"its end is damaged after {self.seconds:.1f} s: it seems to be cut off" if self._broken_end else ""
 
     def _fits(self, coded: av.VideoFrame) -> bool:
-        shape = self._shape_of(coded)
+        shape = self._orientation.shape(coded)
         if shape == self._shape:
             return True
         like = shape.is_like(self._shape)

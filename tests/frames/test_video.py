@@ -1,5 +1,6 @@
 """Reading: rotation, pixels, timestamps and faults of files."""
 
+import gc
 from fractions import Fraction
 
 import av
@@ -94,6 +95,22 @@ def test_short_videos(video, count):
 def test_a_late_start_counts_from_the_first_frame(video):
     with Video(video([shade(i) for i in range(3)], [5.0, 5.04, 5.08], suffix=".mkv")) as v:
         assert [round(f.time, 2) for f in v.frames()] == [0, 0.04, 0.08]
+
+
+@pytest.mark.parametrize("options", [{}, {"rotation": 90}, {"pix_fmt": "yuv420p", "encoder": {"x264-params": "tff=1"}}])
+def test_no_frame_stays_in_memory(video, options):
+    """Not even until Python looks for circles: of 4K video that would be gigabytes."""
+    with Video(video([shade(i) for i in range(80)], **options)) as v:
+        gc.collect()
+        gc.disable()
+        try:
+            for frame in v.frames():
+                frame.rgb()
+            del frame
+            alive = sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
+        finally:
+            gc.enable()
+    assert alive < 8
 
 
 def test_what_is_no_video(tmp_path, video):
