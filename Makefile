@@ -29,8 +29,16 @@ DEMO_TRAIN ?= --resolution 256 --iterations 3000
 export ID VIDEO FPS HEAD_MODEL SHARD TRACKER DETECTOR LABELS NUMBERING PARSER MATTING DEVICE DATA ASSETS ENGINE BASE \
        PYTORCH3D VERBOSE TO GET ACCEPT
 
+# A path is taken as it is typed: make would eat the $ of VIDEO='a$b.mp4'. What is written for make ($$, $(HOME)) is left
+# to it, and so is the environment, which it does not touch.
+paren := (
+for_make = $(strip $(foreach mark,$$$$ $$$(paren) $${,$(findstring $(mark),$(value $(1)))))
+as_typed = $(if $(call for_make,$(1)),$($(1)),$(value $(1)))
+$(foreach path,VIDEO LABELS DATA ASSETS TO PYTORCH3D,$(if $(filter command,$(firstword $(origin $(path)))),\
+  $(eval override $(path) := $$(call as_typed,$(path)))))
+
 # How a variable becomes an option. Its value reaches the shell through the environment, so it may hold spaces.
-option = $(if $($(1)),$(2)="$$$(1)")
+option = $(if $(value $(1)),$(2)="$$$(1)")
 options.frames = $(call option,VIDEO,--video) $(call option,FPS,--fps)
 options.track  = $(call option,HEAD_MODEL,--head-model) $(call option,SHARD,--shard) $(call option,DETECTOR,--detector)
 options.flame_head_tracker = $(call option,DEVICE,--device)

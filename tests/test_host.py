@@ -83,6 +83,17 @@ def test_inputs_are_mounted_read_only_and_renamed(tmp_path):
     assert settings["environment"]["NUMBA_CACHE_DIR"].startswith("/data/.cache/docker/frames-")
 
 
+def test_a_folder_of_images_is_mounted_and_so_is_that_of_numbered_ones(tmp_path):
+    images = tmp_path / "elsewhere" / "taken"
+    write(images / "00001.png", "image")
+    for given, inside in ((images, "/input/video/taken"), (images / "%05d.png", "/input/video/taken/%05d.png")):
+        asked = request.parse(load("frames"), ["roman", f"--data={tmp_path / 'data'}", f"--video={given}", "--fps=25"])
+        settings = container.settings(asked, {}, daemon())
+        mount = next(m for m in settings["mounts"] if m["Target"].startswith("/input"))
+        assert (mount["Source"], mount["Target"], mount["ReadOnly"]) == (str(images), "/input/video/taken", True)
+        assert f"--video={inside}" in settings["command"]
+
+
 def test_a_subject_s_own_video_is_mounted_by_its_whole_path(tmp_path, monkeypatch):
     """DATA=data is relative; Docker takes absolute paths only."""
     monkeypatch.chdir(tmp_path)

@@ -17,6 +17,7 @@ from avatarmake.contract.layout import WRITER, Subject
 from avatarmake.contract.receipts import RECEIPT, lacking, receipt
 from avatarmake.contract.stage import Stage
 from avatarmake.errors import StageError
+from avatarmake.files import inputs
 from avatarmake.files.digests import digest_files, digest_path
 
 # What changes no result of a stage that has it: the release's number, and the list of assets, whose files, where they
@@ -34,7 +35,7 @@ def key_parts(stage: Stage, subject: Subject, config: Any) -> dict[str, str]:
     for f in fields(config):
         value = getattr(config, f.name)
         if f.metadata.get("input") and value is not None:
-            parts[f.name] = digest_path(Path(value))
+            parts[f.name] = inputs.digest(Path(value))
         elif f.metadata.get("key", True) and not f.metadata.get("input"):
             parts[f.name] = str(value)
     for name in stage.assets(config):
@@ -49,11 +50,11 @@ def key_parts(stage: Stage, subject: Subject, config: Any) -> dict[str, str]:
 
 
 def need_inputs(config: Any) -> None:
-    """Raises StageError where an input (a video, a folder) that the options name is not there."""
+    """Raises StageError where an input (a video, a folder) that the options name is not there or cannot be read."""
     for f in fields(config):
         path = getattr(config, f.name)
-        if f.metadata.get("input") and path is not None and not Path(path).exists():
-            raise StageError("there is no such file", path, f"Give an existing one: {f.name.upper()}=...")
+        if f.metadata.get("input") and path is not None:
+            inputs.check(Path(path), f.name.upper())
 
 
 def finished(subject: Subject, directory: str) -> dict:

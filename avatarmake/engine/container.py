@@ -18,6 +18,7 @@ from avatarmake import assets, host
 from avatarmake.contract import upstream
 from avatarmake.contract.stage import Stage
 from avatarmake.engine.request import Request
+from avatarmake.files import inputs
 
 
 def settings(request: Request, environment: dict, info: dict) -> dict:
@@ -80,8 +81,10 @@ def _mounts(request: Request) -> tuple[list[Mount], object]:
     for f in fields(request.config):
         path = getattr(request.config, f.name)
         if f.metadata.get("input") and path is not None:
-            inside[f.name] = Path("/input") / f.name / path.name
-            mounts.append(Mount(str(inside[f.name]), str(path), type="bind", read_only=True))
+            place = inputs.place(path)  # of numbered files their folder
+            mounted = Path("/input") / f.name / place.name
+            inside[f.name] = mounted / path.relative_to(place)
+            mounts.append(Mount(str(mounted), str(place), type="bind", read_only=True))
     return mounts, replace(request.config, **inside)
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 def digest_files(paths: Iterable[Path], root: Path) -> str:
     h = hashlib.sha256()
     for path in paths:
-        h.update(os.fsencode(path.relative_to(root)) + b"\0")  # a name need not be text
-        h.update(hashlib.sha256(path.read_bytes()).digest())
+        h.update(os.fsencode(path.relative_to(root)) + b"\0")  # names need not be UTF-8
+        with path.open("rb") as f:
+            h.update(hashlib.file_digest(f, "sha256").digest())
     return h.hexdigest()
 
 

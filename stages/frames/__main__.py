@@ -16,8 +16,10 @@ from avatarmake.errors import StageError
 from avatarmake.files.whole import whole
 from avatarmake.formats.images import crop, resize, write_jpeg
 from avatarmake.limits import cores
-from stages.frames import STAGE
+from stages.frames import STAGE, FramesConfig
 from stages.frames.face import find_people, square_around
+from stages.frames.images import images
+from stages.frames.sequence import Sequence
 from stages.frames.video import Frame, Video
 
 SMALL = 256  # a box of fewer pixels makes a soft avatar: worth a line
@@ -27,7 +29,7 @@ EPSILON = 1e-9  # seconds
 
 def run(job: Job) -> dict:
     config = job.config
-    with Video(Path(config.video)) as video:
+    with _opened(config) as video:
         description = job.out / "crop.json"
         if job.resumed and description.exists():
             crop_json = json.loads(description.read_text())
@@ -50,8 +52,7 @@ def run(job: Job) -> dict:
                 path = frame_image(job.out, len(indices))
                 if not path.exists():
                     writer.write(path, frame.rgb())
-        if video.unreadable:
-            print(f"frames: {video.unreadable} frames of the video cannot be read, left out", file=sys.stderr)
+        _say(crop_json, video)
         crop_json["source"]["frames"] = total
         crop_json["fps"] = min(config.fps or video.fps, video.fps)
         _write(description, {**crop_json, "source_frames": indices, "times": times})
@@ -63,6 +64,12 @@ def run(job: Job) -> dict:
         "people": crop_json["people"],
         "source": crop_json["source"],
     }
+
+
+def _opened(config: FramesConfig) -> Video | Sequence:
+    path = Path(config.video)
+    found = images(path)
+    return Sequence(path, found, config.fps) if found else Video(path)
 
 
 def _find_head(job: Job, video: Video) -> dict:
@@ -93,6 +100,13 @@ def _find_head(job: Job, video: Video) -> dict:
         "image_size": [IMAGE_SIZE, IMAGE_SIZE],
         "people": [len(p.rectangles) / samples for p in people],
     }
+
+
+def _say(crop_json: dict, video: Video) -> None:
+    """What is unusual about the video and what was done about it: a line each, here and in crop.json."""
+    crop_json["source"]["notes"] = video.lines
+    for line in video.lines:
+        print(f"frames: {video.path.name}: {line}", file=sys.stderr)
 
 
 def at_rate(frames: Iterable[Frame], fps: float | None, source_fps: float) -> Iterator[Frame]:

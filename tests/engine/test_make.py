@@ -121,6 +121,24 @@ def test_a_video_with_spaces_and_a_missing_one(tmp_path):
     assert not (tmp_path / "roman").exists()
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("a$b.mp4", "a$b.mp4"),  # make's own rule would make it a.mp4
+        ("$", "$"),
+        ("a$$b.mp4", "a$b.mp4"),  # who knows that rule is understood
+        ("$(HOME)/a.mp4", "/home/me/a.mp4"),
+        ("${HOME}/my film (1), #2.mp4", "/home/me/my film (1), #2.mp4"),
+        ("seq/%05d.png", "seq/%05d.png"),
+    ],
+)
+def test_a_path_is_what_was_typed(typed, meant):
+    shown = ("-o", "ready", "-s", "HOST=printenv VIDEO; echo", "ID=roman")
+    assert make("frames", f"VIDEO={typed}", *shown, HOME="/home/me").stdout.splitlines()[0] == meant
+    done = make("frames", *shown, VIDEO="a$b.mp4").stdout.splitlines()
+    assert done[0] == "a$b.mp4" and "--video=a$b.mp4" in done[1]
+
+
 @pytest.mark.parametrize("words", [("image/nope",), ("help/nope",)])
 def test_unknown_stage_lists_the_stages(words):
     if not (ROOT / ".venv/host/lock").exists():
