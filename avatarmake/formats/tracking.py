@@ -19,6 +19,7 @@ from avatarmake.errors import StageError
 from avatarmake.files.whole import whole
 from avatarmake.formats import npy, zips
 from avatarmake.formats.arrays import checked, wrong
+from avatarmake.formats.npz import write_npz
 from avatarmake.geometry import cameras
 
 TRACKER_SIZE = 256  # side in pixels that flame-head-tracker's K refers to, whatever the image
@@ -106,8 +107,8 @@ def write_tracking(path: Path, t: Tracking) -> None:
     arrays["fov"] = np.array([2 * np.degrees(np.arctan(TRACKER_SIZE / 2 / focal))], np.float32)
     arrays["tex"] = np.zeros((1, 50), np.float32)  # the texture model that landmark fitting does not use
     arrays["light"] = np.zeros((1, 9, 3), np.float32)
-    with whole(path) as temporary, temporary.open("wb") as f:
-        np.savez(f, **arrays)
+    with whole(path) as temporary:
+        write_npz(temporary, arrays)
 
 
 def read_tracking(path: Path) -> Tracking:
