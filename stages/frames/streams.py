@@ -53,7 +53,7 @@ class Stream:
 
     def decode(self) -> Iterator[av.VideoFrame]:
         """Frames from where the file stands, in the order they are shown; what cannot be decoded is left out."""
-        packets = self.container.demux(self.stream)
+        packets = self._packets()
         while True:
             try:
                 packet = next(packets, None)
@@ -70,6 +70,13 @@ class Stream:
                 self.broken_end = True
                 continue
             yield from decoded
+
+    def _packets(self) -> Iterator[av.Packet]:
+        """The stream's. PyAV stumbles over each packet of one that began after the file was opened: left out."""
+        while True:
+            with contextlib.suppress(IndexError):
+                yield from self.container.demux(self.stream)
+                return
 
     def rewind(self) -> None:
         with contextlib.suppress(av.error.FFmpegError):
@@ -105,7 +112,7 @@ class Stream:
         seen = Survey()
         self.rewind()
         with self.skipping("NONKEY"), contextlib.suppress(av.error.FFmpegError):
-            for packet in self.container.demux(self.stream):
+            for packet in self._packets():
                 if packet.size:
                     seen.add(packet)
                 with contextlib.suppress(av.error.FFmpegError):

@@ -131,6 +131,31 @@ def test_what_is_no_video(tmp_path, video):
         Video(sound)
 
 
+class Stumbling:
+    """A container as PyAV gives it where a second stream begins midway: it raises for each packet of that."""
+
+    def __init__(self, container, before: set[int]):
+        self._container, self._before, self._count = container, before, 0
+
+    def __getattr__(self, name: str):
+        return getattr(self._container, name)
+
+    def demux(self, stream):
+        for packet in self._container.demux(stream):
+            self._count += 1
+            if self._count in self._before:
+                self._before.remove(self._count)
+                raise IndexError("list index out of range")
+            yield packet
+
+
+def test_a_stream_that_begins_midway_ends_nothing(video):
+    with Video(video([shade(i) for i in range(12)])) as v:
+        v._file.container = Stumbling(v._file.container, {3, 4, 9})
+        seen = [frame.index for frame in v.frames()]
+    assert len(seen) >= 9  # the stand-in takes a packet of ours along with each
+
+
 def noisy(count: int) -> list[np.ndarray]:
     """Frames that take room in the file, so that cutting the file cuts frames."""
     rng = np.random.default_rng(0)
