@@ -13,7 +13,8 @@ from cyclopts import Parameter
 
 from avatarmake import __version__, engine
 from avatarmake.contract.command import failures
-from avatarmake.contract.layout import STAGES, Subject
+from avatarmake.contract.layout import Subject
+from avatarmake.contract.pipeline import STAGES
 from avatarmake.contract.stage import load
 
 app = cyclopts.App(name="python -m avatarmake", help=__doc__.splitlines()[0], version=__version__)

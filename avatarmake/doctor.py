@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.table import Table
 
 from avatarmake import ROOT, assets, host, registry
-from avatarmake.contract.layout import STAGES
+from avatarmake.contract.pipeline import STAGES
 from avatarmake.engine import docker
 from avatarmake.environments import platforms, venv, wheels
 from avatarmake.errors import Exit

@@ -10,8 +10,9 @@ from pathlib import Path
 from rich.table import Table
 
 from avatarmake import host
-from avatarmake.contract import layout
-from avatarmake.contract.layout import STAGES, Subject
+from avatarmake.contract import pipeline
+from avatarmake.contract.layout import Subject
+from avatarmake.contract.pipeline import STAGES
 from avatarmake.contract.publication import receipt
 from avatarmake.contract.stage import load
 from avatarmake.engine import docker, request, tracker
@@ -27,7 +28,7 @@ def show(subject: str, data: Path) -> None:
     table = Table(title=f"{who.root}", title_justify="left", box=None, pad_edge=False, header_style="bold")
     for name in ("stage", "state", "key", "made by", "age", "size", "time", "memory"):
         table.add_column(name, overflow="fold" if name == "state" else "ellipsis")
-    other_trackers = set(layout.TRACKERS.values()) - {tracker(who)}
+    other_trackers = set(pipeline.TRACKERS.values()) - {tracker(who)}
     for stage in STAGES:
         if stage in other_trackers or stage == "demo" and not (who.directory("source").exists() or subject == "demo"):
             continue
@@ -130,7 +131,7 @@ def show_metrics(subject: str, data: Path) -> None:
     for split, scores in scored.items():
         said = ", ".join(f"{name} {_number(value)}" for name, value in scores.items() if isinstance(value, int | float))
         table.add_row(f"unseen frames, {split}", said)
-    done = [stamp for d in layout.WRITER if (stamp := receipt(who.directory(d)))]
+    done = [stamp for d in pipeline.WRITER if (stamp := receipt(who.directory(d)))]
     table.add_row("time", ", ".join(f"{stamp['stage']} {duration(stamp['seconds'])}" for stamp in done))
     print_table(table)
     print(f"report: {(report / 'index.html').absolute()}")

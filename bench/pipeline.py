@@ -16,7 +16,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from avatarmake.contract.layout import WRITER, Subject
+from avatarmake.contract.layout import Subject
+from avatarmake.contract.pipeline import WRITER
 from avatarmake.contract.publication import receipt
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -6,7 +6,7 @@ import pytest
 
 from avatarmake import ROOT
 from avatarmake.contract.closure import closure, imported
-from avatarmake.contract.layout import STAGES
+from avatarmake.contract.pipeline import STAGES
 from avatarmake.contract.stage import load
 
 SHARED = sorted((ROOT / "avatarmake").rglob("*.py"))

@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from avatarmake import ROOT, assets
-from avatarmake.contract import upstream
+from avatarmake.contract import pipeline, upstream
 from avatarmake.contract.closure import closure
-from avatarmake.contract.layout import WRITER, Subject
+from avatarmake.contract.layout import Subject
+from avatarmake.contract.pipeline import WRITER
 from avatarmake.contract.receipts import RECEIPT, lacking, receipt
 from avatarmake.contract.stage import Stage
 from avatarmake.errors import StageError
 from avatarmake.files import inputs
 from avatarmake.files.digests import digest_files, digest_path
 
-# What changes no result of a stage that has it: the release's number, and the list of assets, whose files, where they
-# are used, are parts of the key by themselves
-NO_RESULT = (ROOT / "avatarmake" / "__init__.py", assets.MANIFEST)
+# What changes no result of a stage that has it: the release's number; which stages there are; the list of assets, whose
+# files, where they are used, are parts of the key by themselves
+NO_RESULT = (ROOT / "avatarmake" / "__init__.py", Path(pipeline.__file__), assets.MANIFEST)
 
 
 def key_parts(stage: Stage, subject: Subject, config: Any) -> dict[str, str]:

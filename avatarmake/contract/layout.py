@@ -13,25 +13,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from avatarmake.contract.pipeline import WRITER
 from avatarmake.errors import Exit, StageError
 
-# directory -> the stage that writes it, which is also the make target
-WRITER = {
-    "source": "demo",
-    "frames": "frames",
-    "tracking": "track",
-    "dataset": "convert",
-    "masks": "mask",
-    "avatar": "train",
-    "report": "report",
-}
-TRACKERS = {"avatarmake": "track", "flame-head-tracker": "flame_head_tracker"}  # TRACKER= -> stage; all write tracking/
-# in pipeline order, the other trackers beside ours
-STAGES = tuple(
-    stage
-    for writer in WRITER.values()
-    for stage in (TRACKERS.values() if writer == "track" else [writer])
-)
 IMAGE_SIZE = 512  # side of every image and mask of a subject, in pixels: FlashAvatar reads nothing else
 
 

@@ -15,7 +15,7 @@ import os
 import stat
 from pathlib import Path
 
-from avatarmake.contract.layout import WRITER
+from avatarmake.contract.pipeline import WRITER
 from avatarmake.contract.receipts import RECEIPT, SUMS, is_file, listed, receipt, there, vouched
 from avatarmake.errors import StageError
 from avatarmake.files.digests import digest_path

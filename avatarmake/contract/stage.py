@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from avatarmake.contract.layout import STAGES, Subject
+from avatarmake.contract.layout import Subject
+from avatarmake.contract.pipeline import STAGES
 from avatarmake.errors import Exit, StageError
 
 

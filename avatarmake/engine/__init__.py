@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from avatarmake.assets import need_one
-from avatarmake.contract import layout
+from avatarmake.contract import pipeline
 from avatarmake.contract.execution import recover_if_torn
 from avatarmake.contract.layout import Subject
 from avatarmake.contract.receipts import receipt, vouched
@@ -67,11 +67,11 @@ def _subject(argv: list[str]) -> Subject | None:
 def tracker(subject: Subject | None) -> str:
     """The stage that TRACKER= names; without it, the one that made the tracking that is there, else our own."""
     asked = os.environ.get("TRACKER")
-    if asked and asked not in layout.TRACKERS:
-        known = f"TRACKER is {' or '.join(layout.TRACKERS)}"
+    if asked and asked not in pipeline.TRACKERS:
+        known = f"TRACKER is {' or '.join(pipeline.TRACKERS)}"
         raise StageError(f"there is no tracker '{asked}'", next=known, exit=Exit.USAGE)
     if asked:
-        return layout.TRACKERS[asked]
+        return pipeline.TRACKERS[asked]
     tracking = subject.directory("tracking") if subject else None
     done = receipt(tracking) if tracking and vouched(tracking) else None
     return (done or {}).get("stage", "track")

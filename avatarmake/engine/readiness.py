@@ -8,7 +8,8 @@ import sys
 from avatarmake import patches
 from avatarmake.assets import need_one
 from avatarmake.contract.key import need_inputs
-from avatarmake.contract.layout import WRITER, Subject
+from avatarmake.contract.layout import Subject
+from avatarmake.contract.pipeline import WRITER
 from avatarmake.contract.stage import Stage, load
 from avatarmake.engine import choose, docker, request, tracker
 from avatarmake.environments import platforms, venv

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from avatarmake import ROOT, registry
-from avatarmake.contract.layout import STAGES
+from avatarmake.contract.pipeline import STAGES
 from avatarmake.environments import patched
 from avatarmake.environments.pins import pins
 

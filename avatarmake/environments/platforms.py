@@ -3,7 +3,7 @@
 import platform
 import sys
 
-from avatarmake.contract.layout import STAGES
+from avatarmake.contract.pipeline import STAGES
 from avatarmake.environments.pins import pins
 from avatarmake.environments.venv import lock_file
 from avatarmake.errors import Exit, StageError

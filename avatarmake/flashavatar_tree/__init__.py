@@ -15,7 +15,8 @@ import shutil
 from pathlib import Path
 
 from avatarmake import ROOT, assets
-from avatarmake.contract.layout import WRITER, Subject
+from avatarmake.contract.layout import Subject
+from avatarmake.contract.pipeline import WRITER
 from avatarmake.contract.progress import progress
 from avatarmake.errors import Exit, StageError
 from avatarmake.files.digests import digest_path

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from avatarmake.contract import layout
 from avatarmake.contract.key import finished
-from avatarmake.contract.layout import IMAGE_SIZE, WRITER, Subject
+from avatarmake.contract.layout import IMAGE_SIZE, Subject
+from avatarmake.contract.pipeline import WRITER
 from avatarmake.contract.progress import progress
 from avatarmake.errors import StageError
 from avatarmake.flashavatar_tree.plain import frame_values, image_format

@@ -20,7 +20,7 @@ from avatarmake import ROOT, assets, doctor
 from avatarmake import __main__ as command
 from avatarmake.assets import download as module
 from avatarmake.assets import pins
-from avatarmake.contract.layout import STAGES
+from avatarmake.contract.pipeline import STAGES
 from avatarmake.contract.stage import load
 from avatarmake.errors import Exit, StageError
 

@@ -7,7 +7,8 @@ import pytest
 
 from avatarmake import ROOT
 from avatarmake.contract import closure, key
-from avatarmake.contract.layout import STAGES, Subject
+from avatarmake.contract.layout import Subject
+from avatarmake.contract.pipeline import STAGES
 from avatarmake.contract.stage import Stage
 from avatarmake.engine import context
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from avatarmake import ROOT, __version__, assets
-from avatarmake.contract import layout
+from avatarmake.contract import pipeline
 from avatarmake.contract.stage import load
 from avatarmake.formats.frame import _FRAME
 from avatarmake.formats.tracking import _NPZ
 
 PAGES = sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").glob("*.md")) + [ROOT / "bench" / "RECORD.md"]
 MAKEFILE = (ROOT / "Makefile").read_text()
-PIPELINE = [stage for stage in layout.WRITER.values() if stage != "demo"]
+PIPELINE = [stage for stage in pipeline.WRITER.values() if stage != "demo"]
 TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE)) | set(PIPELINE)
 PATTERNS = re.findall(r"^([a-z]+)/%:", MAKEFILE, re.MULTILINE)  # help/train, image/convert
 VARIABLES = set(re.findall(r"\b[A-Z][A-Z0-9_]+\b", re.sub(r"#.*", "", MAKEFILE)))
@@ -72,7 +72,7 @@ def test_what_is_to_be_typed_can_be_typed(page):
 
 def flags(*stages: str) -> set[str]:
     """Of these stages; `track` may be either tracker."""
-    asked = [s for stage in stages for s in (layout.TRACKERS.values() if stage == "track" else (stage,))]
+    asked = [s for stage in stages for s in (pipeline.TRACKERS.values() if stage == "track" else (stage,))]
     names = {name for stage in asked for name in load(stage).config.__dataclass_fields__}
     return {f"--{name.replace('_', '-')}" for name in names} | {"--force"}
 
@@ -80,7 +80,7 @@ def flags(*stages: str) -> set[str]:
 @pages
 def test_options_are_those_of_a_stage(page):
     """Wherever an option or a variable stands as code by itself, as in tables."""
-    known = flags(*layout.STAGES) | {"--help", "--version"}
+    known = flags(*pipeline.STAGES) | {"--help", "--version"}
     for snippet in code(page.read_text()):
         if re.match(r"(OPTIONS=|--[a-z])", snippet):
             assert set(re.findall(r"--[a-z-]+", snippet)) <= known, snippet
@@ -98,7 +98,7 @@ def test_files_that_are_named_are_there(page):
 
 def test_conventions_name_every_file_and_array():
     sections = dict(re.findall(r"^### (\w+)/.*\n((?:(?!#).*\n)*)", CONVENTIONS, re.MULTILINE))
-    assert sections.keys() == layout.WRITER.keys()
+    assert sections.keys() == pipeline.WRITER.keys()
     assert {key for key, *_ in _NPZ.values()} <= set(code(sections["tracking"]))
     assert {key for _, key, *_ in _FRAME.values()} <= set(code(sections["dataset"]))
 

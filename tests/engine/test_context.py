@@ -10,7 +10,7 @@ import pytest
 
 from avatarmake import ROOT
 from avatarmake.contract import closure
-from avatarmake.contract.layout import STAGES
+from avatarmake.contract.pipeline import STAGES
 from avatarmake.engine import context
 from avatarmake.environments import pytorch3d, wheels
 

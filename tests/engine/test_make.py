@@ -8,11 +8,11 @@ import subprocess
 import pytest
 
 from avatarmake import ROOT
-from avatarmake.contract import layout
+from avatarmake.contract import pipeline
 from avatarmake.contract.stage import load
 
 MAKEFILE = (ROOT / "Makefile").read_text()
-PIPELINE = list(layout.WRITER.values())  # the other trackers are no targets of their own
+PIPELINE = list(pipeline.WRITER.values())  # the other trackers are no targets of their own
 
 
 def make(*words: str, **variables: str) -> subprocess.CompletedProcess:
@@ -69,7 +69,7 @@ def test_make_and_the_stages_agree_on_what_comes_before(stage):
         for target in prerequisites(todo.pop()) - before:
             before.add(target)
             todo.append(target)
-    assert {layout.WRITER[d] for d in load(stage).reads} <= before
+    assert {pipeline.WRITER[d] for d in load(stage).reads} <= before
 
 
 def test_no_stage_runs_twice():

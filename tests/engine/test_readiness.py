@@ -2,7 +2,8 @@
 
 import pytest
 
-from avatarmake.contract.layout import STAGES, Subject
+from avatarmake.contract.layout import Subject
+from avatarmake.contract.pipeline import STAGES
 from avatarmake.engine import readiness, request
 from avatarmake.environments import venv
 from avatarmake.errors import Exit, StageError

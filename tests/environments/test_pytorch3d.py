@@ -6,7 +6,7 @@ import tarfile
 import pytest
 
 from avatarmake import ROOT
-from avatarmake.contract.layout import STAGES
+from avatarmake.contract.pipeline import STAGES
 from avatarmake.engine import context, docker
 from avatarmake.environments import pytorch3d
 from avatarmake.errors import Exit, StageError

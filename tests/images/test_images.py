@@ -15,7 +15,7 @@ import pytest
 
 from avatarmake import ROOT, host
 from avatarmake.contract import closure
-from avatarmake.contract.layout import STAGES
+from avatarmake.contract.pipeline import STAGES
 from avatarmake.engine import container, context, docker
 from avatarmake.environments import pytorch3d
 from avatarmake.errors import Exit, StageError

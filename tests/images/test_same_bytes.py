@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from avatarmake import ROOT
-from avatarmake.contract.layout import WRITER, Subject
+from avatarmake.contract.layout import Subject
+from avatarmake.contract.pipeline import WRITER
 from avatarmake.contract.publication import RECEIPT, receipt
 from avatarmake.engine import docker
 from tests.pipeline.conftest import OPTIONS, ORDER

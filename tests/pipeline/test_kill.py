@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from avatarmake.contract.layout import WRITER, Subject
+from avatarmake.contract.layout import Subject
+from avatarmake.contract.pipeline import WRITER
 from avatarmake.contract.publication import SUMS, receipt
 from tests.pipeline.conftest import ELSEWHERE, ORDER, ROOT, WORKERS, command, run
 

@@ -5,7 +5,8 @@ import json
 import numpy as np
 from PIL import Image
 
-from avatarmake.contract.layout import WRITER, alpha_mask, checkpoint_file, dataset_image, parsing_mask
+from avatarmake.contract.layout import alpha_mask, checkpoint_file, dataset_image, parsing_mask
+from avatarmake.contract.pipeline import WRITER
 from avatarmake.contract.publication import receipt
 from avatarmake.errors import Exit
 from tests.pipeline.conftest import FRAMES, ORDER, run_here

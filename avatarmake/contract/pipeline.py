@@ -1,0 +1,22 @@
+"""Which stages there are, in their order, and which directory each writes.
+
+Every stage's image has this list, and no result depends on it: a new stage runs no other one again (key.py).
+"""
+
+# directory -> the stage that writes it, which is also the make target
+WRITER = {
+    "source": "demo",
+    "frames": "frames",
+    "tracking": "track",
+    "dataset": "convert",
+    "masks": "mask",
+    "avatar": "train",
+    "report": "report",
+}
+TRACKERS = {"avatarmake": "track", "flame-head-tracker": "flame_head_tracker"}  # TRACKER= -> stage; all write tracking/
+# in pipeline order, the other trackers beside ours
+STAGES = tuple(
+    stage
+    for writer in WRITER.values()
+    for stage in (TRACKERS.values() if writer == "track" else [writer])
+)
