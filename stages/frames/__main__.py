@@ -11,15 +11,17 @@ from pathlib import Path
 import numpy as np
 
 from avatarmake.contract.command import main
-from avatarmake.contract.layout import IMAGE_SIZE, frame_image
+from avatarmake.contract.layout import IMAGE_SIZE, frame_image, person_image
 from avatarmake.contract.stage import Job
 from avatarmake.errors import StageError
 from avatarmake.files.whole import whole
 from avatarmake.formats.images import crop, resize, write_jpeg
 from stages.frames import STAGE
-from stages.frames.face import find_people, square_around
+from stages.frames.people import Choice, Person, choose, find_people
+from stages.frames.turn import LOOKS, best_turn, turned
 from stages.frames.video import Frame, Video
 
+UPRIGHT = 0.5  # of the samples: with an upright face in fewer, the video may lie on its side
 SMALL = 256  # a box of fewer pixels makes a soft avatar: worth a line
 ROUNDING = 2e-3  # seconds: containers round timestamps to milliseconds
 EPSILON = 1e-9  # seconds
@@ -49,7 +51,7 @@ def run(job: Job) -> dict:
                 times.append(round(frame.time, 6))
                 path = frame_image(job.out, len(indices))
                 if not path.exists():
-                    writer.write(path, frame.rgb())
+                    writer.write(path, turned(frame.rgb(), crop_json["turn"]))
         if video.unreadable:
             print(f"frames: {video.unreadable} frames of the video cannot be read, left out", file=sys.stderr)
         crop_json["source"]["frames"] = total
@@ -68,31 +70,75 @@ def run(job: Job) -> dict:
 def _find_head(job: Job, video: Video) -> dict:
     """Pass 1 -> crop.json without its frames. Raises StageError when no face is seen."""
     config = job.config
-    sampled = job.progress(video.samples(config.samples), config.samples, "frames: looking for the face")
-    people, samples = find_people(frame.rgb() for frame in sampled)
+    turn = 0 if config.turn == "auto" else int(config.turn)
+    people, times = _look(job, video, turn)
+    if config.turn == "auto" and not _mostly_upright(people, len(times)):
+        turn, seen, looked = best_turn(frame.rgb() for frame in video.samples(LOOKS))
+        if turn:
+            _say(
+                f"the face lies on its side: upright in {seen[0]} of {looked} frames as the video is, in {seen[turn]} "
+                f"turned {turn} degrees clockwise, and so it is turned. TURN=0 leaves it as it is"
+            )
+            people, times = _look(job, video, turn)
+    width, height = (video.width, video.height)[:: -1 if turn % 180 else 1]
     if not people:
         raise StageError(
-            f"no face in {samples} frames looked at ({video.width} x {video.height})",
+            f"no face in {len(times)} frames looked at ({width} x {height})",
             video.path,
             "Give a video of one person who faces the camera",
         )
-    box = square_around(np.array(people[0].rectangles), config.margin, video.width, video.height)
-    if box[2] < SMALL:
-        print(f"frames: the head takes only {box[2]} pixels of the video, the avatar will be soft", file=sys.stderr)
+    choice = choose(people, len(times), config.person, config.margin, width, height)
+    if choice.box[2] < SMALL:
+        _say(f"the head takes only {choice.box[2]} pixels of the video, the avatar will be soft")
     return {
         "source": {
             "name": video.path.name,
-            "width": video.width,
-            "height": video.height,
+            "width": width,
+            "height": height,
             "fps": video.fps,
             "frames": None,
             "rotation": video.rotation,
             "duration": video.duration,
         },
-        "box": box,
+        "turn": turn,
+        "box": choice.box,
         "image_size": [IMAGE_SIZE, IMAGE_SIZE],
-        "people": [len(p.rectangles) / samples for p in people],
+        "people": [len(p.rectangles) / len(times) for p in people],
+        **_several(job, choice, times),
     }
+
+
+def _look(job: Job, video: Video, turn: int) -> tuple[list[Person], list[float]]:
+    """The people in a sparse sample of the video, turned; the samples' times."""
+    samples, times = job.config.samples, []
+
+    def images() -> Iterator[np.ndarray]:
+        for frame in job.progress(video.samples(samples), samples, "frames: looking for the face"):
+            times.append(frame.time)
+            yield turned(frame.rgb(), turn)
+
+    return find_people(images())[0], times
+
+
+def _mostly_upright(people: list[Person], samples: int) -> bool:
+    return len({s for p in people for s in p.upright}) >= max(UPRIGHT * samples, 1)
+
+
+def _several(job: Job, choice: Choice, times: list[float]) -> dict:
+    """Where there is more than one face: say so, leave their pictures, and where the one taken is when."""
+    line = choice.line(job.subject.name)
+    if line is None:
+        return {}
+    _say(line)
+    person_image(job.out, 1).parent.mkdir(exist_ok=True)
+    for number, person in enumerate(choice.faces, 1):
+        write_jpeg(person_image(job.out, number), person.portrait)
+    path = [(round(times[s], 6), round(x, 1), round(y, 1)) for s, x, y in choice.path()]
+    return {"faces": choice.records(), "path": path}
+
+
+def _say(line: str) -> None:
+    print(f"frames: {line}", file=sys.stderr, flush=True)
 
 
 def at_rate(frames: Iterable[Frame], fps: float | None, source_fps: float) -> Iterator[Frame]:

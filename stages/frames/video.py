@@ -152,7 +152,7 @@ class Video:
                 self._container.seek(times[pick], stream=self._stream)
                 coded = next(self._decode(), None)
                 if coded is not None and not coded.is_corrupt:
-                    yield Frame(number, coded.time or 0.0, self, coded)
+                    yield Frame(number, (coded.time or 0.0) - self._start, self, coded)
 
     def _packets(self) -> int:
         self._rewind()

@@ -16,6 +16,7 @@ from avatarmake.detection import quality
 from avatarmake.errors import StageError
 from avatarmake.files.whole import whole
 from stages.track import STAGE, TrackConfig, identity, work
+from stages.track.landmarks import whereabouts
 
 MODULES = ("stages.track.work", "avatarmake.detection", "mediapipe")  # of its worker processes, imported once
 
@@ -26,9 +27,8 @@ def run(job: Job) -> dict | None:
     count, fps = len(crop["source_frames"]), crop["fps"]
     side = crop["box"][2] / IMAGE_SIZE  # source pixels per pixel of ours
     focal = identity.focal_guess((crop["source"]["width"] / side, crop["source"]["height"] / side))
-    plan = work.Plan(
-        frames, job.out, count, fps, focal, config.head_model, config.landmarks, _landmarker(config), config.eyelids
-    )
+    how = (config.head_model, config.landmarks, _landmarker(config), config.eyelids)
+    plan = work.Plan(frames, job.out, count, fps, focal, *how, whereabouts(crop))
     head = head_model.load(config.head_model)  # a missing asset is said before the work
     if head.sources:
         print(f"track: head model {head.name}: {'; '.join(f'{what} {where}' for what, where in head.sources.items())}")

@@ -36,6 +36,7 @@ class Plan:
     landmarks: str
     landmarker: Path | None = None  # the asset to detect with; None: the mesh
     eyelids: str = "solver"  # or the landmarker's scores
+    path: np.ndarray | None = None  # where the person is, if there are others: landmarks.whereabouts
 
     @property
     def detector(self) -> str:
@@ -74,7 +75,7 @@ class Worker:
     @property
     def detector(self) -> MeshDetector | LandmarkerDetector:
         if self._detector is None:
-            self._detector = open_detector(self.plan.frames, self.plan.landmarker)
+            self._detector = open_detector(self.plan.frames, self.plan.landmarker, self.plan.path)
         return self._detector
 
     def close(self) -> None:
