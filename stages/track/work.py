@@ -12,6 +12,7 @@ from avatarmake.contract.layout import IMAGE_SIZE, tracking_file
 from avatarmake.errors import StageError
 from avatarmake.files.whole import whole
 from avatarmake.formats.tracking import LEFT_BLINK, RIGHT_BLINK, Tracking, write_tracking
+from avatarmake.geometry import jitter
 from avatarmake.geometry.cameras import cam_from_extrinsics, intrinsics_from_focal
 from stages.track import identity, parameters, points, quality
 from stages.track.chunks import Chunks
@@ -144,8 +145,9 @@ class Worker:
             solver = self.solver
             started = time.perf_counter()
             target = detected[:, solver.fitted]
-            begin = identity.start(solver.frames.projection, target, solver.priors, numbers)
-            solution = solver.frames.solve(begin, target, numbers)
+            steady = jitter.apart(numbers, detected[:, jitter.RIGID])  # nothing is smooth across a cut
+            begin = identity.start(solver.frames.projection, target, solver.priors, steady)
+            solution = solver.frames.solve(begin, target, steady)
             seconds, iterations = time.perf_counter() - started, solution.iterations
             p = solution.p[own]
             figures = quality.measure(solver.every.uv(p), detected[own], solver.every.model.landmark_ids)
