@@ -7,7 +7,7 @@ BROWS = (70, 63, 105, 66, 107, 300, 293, 334, 296, 336)
 NOSE = (168, 6, 197, 195, 5, 4, 1)
 EYE_CORNERS = (33, 133, 362, 263)
 RIGID = BROWS + NOSE + EYE_CORNERS
-CUT = 0.25  # of their extent: points that move so far at once are after a cut; a real head moved .05 at 25 frames a second
+CUT = 0.25  # of their extent: points that move so far at once are after a cut. A real head at 25 a second: .05 at most
 
 
 def cuts(points: np.ndarray) -> np.ndarray:

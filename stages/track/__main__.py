@@ -15,7 +15,9 @@ from avatarmake.contract.workers import how_many, worker_pool
 from avatarmake.detection import quality
 from avatarmake.errors import StageError
 from avatarmake.files.whole import whole
-from stages.track import STAGE, TrackConfig, identity, work
+from avatarmake.geometry import jitter
+from avatarmake.stretches import words
+from stages.track import STAGE, TrackConfig, doubt, identity, work
 from stages.track.landmarks import whereabouts
 
 MODULES = ("stages.track.work", "avatarmake.detection", "mediapipe")  # of its worker processes, imported once
@@ -47,6 +49,7 @@ def run(job: Job) -> dict | None:
     tracker = json.loads(finished.read_text())
     facts = {"frames_in": tracker["frames"], "frames_out": len(tracker["tracked"]), "missing": tracker["missing"]}
     print(quality.line(tracker))
+    _say_doubts(tracker)
     facts |= {name: tracker[name] for name in ("detector", "eyelids", "focal")}
     return {**facts, **tracker["quality"], "ms_per_frame": timings}
 
@@ -113,12 +116,28 @@ def summary(plan: work.Plan) -> dict:
         "frames": plan.count,
         "tracked": numbers.tolist(),
         "missing": sorted(set(range(plan.count)) - set(numbers.tolist())),
+        "cuts": numbers[jitter.cuts(figures["raw"])].tolist(),
+        **_doubts(plan),
         "quality": {
             **quality.summary(numbers, **figures),
             "iterations": round(float(np.mean([p["iterations"] for p in parts])), 2),
             "identity_iterations": person.iterations,
         },
     }
+
+
+def _doubts(plan: work.Plan) -> dict[str, list[int]]:
+    """Frames with a face that is not to be trusted, by what is wrong with it."""
+    scores, details = np.concatenate([np.load(plan.doubts(c)) for c in range(len(plan.chunks))], axis=1)
+    return {"covered": doubt.covered(scores).tolist(), "blurred": doubt.blurred(details, plan.fps).tolist()}
+
+
+def _say_doubts(tracker: dict) -> None:
+    """A line, where there are any. Frames are called by their images' numbers."""
+    kinds = {"mostly covered": tracker.get("covered"), "blurred": tracker.get("blurred")}
+    said = [f"{name} in {len(n)} images ({words(i + 1 for i in n)})" for name, n in kinds.items() if n]
+    if said:
+        print(f"track: the face is {' and '.join(said)}: they weigh less in training", flush=True)
 
 
 if __name__ == "__main__":

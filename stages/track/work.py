@@ -3,12 +3,14 @@
 import fcntl
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from avatarmake import head_model
 from avatarmake.contract.layout import IMAGE_SIZE, tracking_file
+from avatarmake.detection import N_BLENDSHAPES, N_LANDMARKS
 from avatarmake.errors import StageError
 from avatarmake.files.whole import whole
 from avatarmake.formats.tracking import LEFT_BLINK, RIGHT_BLINK, Tracking, write_tracking
@@ -16,7 +18,8 @@ from avatarmake.geometry import jitter
 from avatarmake.geometry.cameras import cam_from_extrinsics, intrinsics_from_focal
 from stages.track import identity, parameters, points, quality
 from stages.track.chunks import Chunks
-from stages.track.landmarks import LandmarkerDetector, MeshDetector, has_face, open_detector
+from stages.track.doubt import Doubts
+from stages.track.landmarks import LandmarkerDetector, MeshDetector, has_face, open_detector, read
 from stages.track.projection import Projection
 from stages.track.solver import FrameSolver
 
@@ -57,6 +60,9 @@ class Plan:
     def blendshapes(self, chunk: int) -> Path:
         return self.scratch / f"blendshapes-{chunk:05d}.npy"
 
+    def doubts(self, chunk: int) -> Path:
+        return self.scratch / f"doubts-{chunk:05d}.npy"
+
     def solved(self, chunk: int) -> Path:
         return self.scratch / f"solved-{chunk:05d}.npz"
 
@@ -84,15 +90,26 @@ class Worker:
             self._detector.close()
 
     def detect(self, chunk: int) -> tuple[int, float]:
-        """Landmarks of a chunk into its file, blendshapes beside it -> frames, seconds."""
+        """Landmarks of a chunk into its file, blendshapes and doubts beside it -> frames, seconds."""
         started = time.perf_counter()
-        first, last = self.plan.chunks.span(chunk)
-        found, blendshapes = self.detector.chunk(first, last)
-        if blendshapes is not None:
-            with whole(self.plan.blendshapes(chunk)) as path:
-                np.save(path, blendshapes)
-        with whole(self.plan.detected(chunk)) as path:  # the last: who finds it finds both
-            np.save(path, found)
+        plan, (first, last) = self.plan, self.plan.chunks.span(chunk)
+        found = np.full((last - first, N_LANDMARKS, 2), np.nan, np.float32)
+        blendshapes = np.full((last - first, N_BLENDSHAPES), np.nan, np.float32)
+        doubts = Doubts(self.detector.look, partial(read, plan.frames), first, last)
+        for k, seen in enumerate(self.detector.follow(first, last)):
+            doubts.see(first + k, seen.image, seen.landmarks)
+            if seen.landmarks is not None:
+                found[k] = seen.landmarks
+            if seen.blendshapes is not None:
+                blendshapes[k] = seen.blendshapes
+        doubts.settle(found)
+        for path, content in (
+            (plan.doubts(chunk), np.stack([doubts.scores, doubts.details])),
+            (plan.blendshapes(chunk), blendshapes),
+            (plan.detected(chunk), found),  # the last: who finds it finds all
+        ):
+            with whole(path) as temporary:
+                np.save(temporary, content)
         return last - first, time.perf_counter() - started
 
     def identify(self) -> float:
