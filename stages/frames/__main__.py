@@ -16,8 +16,10 @@ from avatarmake.contract.stage import Job
 from avatarmake.errors import StageError
 from avatarmake.files.whole import whole
 from avatarmake.formats.images import crop, resize, write_jpeg
+from avatarmake.stretches import words
 from stages.frames import STAGE
 from stages.frames.people import Choice, Person, choose, find_people
+from stages.frames.stills import Stills, small_grey
 from stages.frames.turn import LOOKS, best_turn, turned
 from stages.frames.video import Frame, Video
 
@@ -50,19 +52,22 @@ def run(job: Job) -> dict:
                 indices.append(frame.index)
                 times.append(round(frame.time, 6))
                 path = frame_image(job.out, len(indices))
-                if not path.exists():
-                    writer.write(path, turned(frame.rgb(), crop_json["turn"]))
+                writer.write(path, None if path.exists() else turned(frame.rgb(), crop_json["turn"]))
         if video.unreadable:
             print(f"frames: {video.unreadable} frames of the video cannot be read, left out", file=sys.stderr)
         crop_json["source"]["frames"] = total
         crop_json["fps"] = min(config.fps or video.fps, video.fps)
-        _write(description, {**crop_json, "source_frames": indices, "times": times})
+        still = {"repeats": writer.stills.repeats, "black": writer.stills.black}
+        _write(description, {**crop_json, "source_frames": indices, "times": times, **still})
+    _say_stills(still)
     return {
         "frames_in": total,
         "frames_out": len(indices),
         "unreadable": video.unreadable,
         "box": crop_json["box"],
         "people": crop_json["people"],
+        "turn": crop_json["turn"],
+        **{name: len(numbers) for name, numbers in still.items()},
         "source": crop_json["source"],
     }
 
@@ -137,6 +142,15 @@ def _several(job: Job, choice: Choice, times: list[float]) -> dict:
     return {"faces": choice.records(), "path": path}
 
 
+def _say_stills(still: dict[str, list[int]]) -> None:
+    repeats, black = ([n + 1 for n in still[name]] for name in ("repeats", "black"))
+    if repeats:
+        what = f"{len(repeats)} images repeat the one before ({words(repeats)})"
+        _say(f"{what}: a still stretch counts once in training")
+    if black:
+        _say(f"{len(black)} images are black ({words(black)})")
+
+
 def _say(line: str) -> None:
     print(f"frames: {line}", file=sys.stderr, flush=True)
 
@@ -167,24 +181,31 @@ def _regular(frame: Frame, source_fps: float) -> float:
 
 
 class ImageWriter:
-    """Cuts and encodes beside the decoder, in as many threads as there are cores; holds a few frames at most."""
+    """Cuts and encodes beside the decoder, in as many threads as there are cores; holds a few frames at most.
+
+    `stills`: what is known of the images written so far, of all at its end.
+    """
 
     def __init__(self, box: tuple[int, int, int]):
         self._box = box
         self._threads = len(os.sched_getaffinity(0))
         self._pool = ThreadPoolExecutor(self._threads)
-        self._waiting: deque[Future] = deque()
+        self._waiting: deque[Future[np.ndarray]] = deque()
+        self.stills = Stills()
 
-    def write(self, path: Path, image: np.ndarray) -> None:
-        """Take an upright frame (H,W,3); raises what an earlier one failed with."""
+    def write(self, path: Path, image: np.ndarray | None) -> None:
+        """Take an upright frame (H,W,3), None for one that is written; raises what an earlier one failed with."""
         x, y, side = self._box
-        self._waiting.append(self._pool.submit(self._cut, path, crop(image, x, y, side, side)))
+        cut = None if image is None else crop(image, x, y, side, side)
+        self._waiting.append(self._pool.submit(self._cut, path, cut))
         while len(self._waiting) > 2 * self._threads:
-            self._waiting.popleft().result()
+            self.stills.see(self._waiting.popleft().result())
 
     @staticmethod
-    def _cut(path: Path, image: np.ndarray) -> None:
-        write_jpeg(path, resize(image, (IMAGE_SIZE, IMAGE_SIZE)))
+    def _cut(path: Path, image: np.ndarray | None) -> np.ndarray:
+        if image is not None:
+            write_jpeg(path, resize(image, (IMAGE_SIZE, IMAGE_SIZE)))
+        return small_grey(path)
 
     def __enter__(self) -> "ImageWriter":
         return self
@@ -193,7 +214,7 @@ class ImageWriter:
         self._pool.shutdown(wait=True, cancel_futures=kind is not None)
         if kind is None:
             for future in self._waiting:
-                future.result()
+                self.stills.see(future.result())
 
 
 def _write(path: Path, content: dict) -> None:

@@ -26,6 +26,7 @@ def gather(done: Finished, truth: dict | None) -> dict:
             "used": len(done.crop["source_frames"]),
             "tracked": len(done.index["images"]),
             "fps": done.index["fps"],
+            **{name: len(numbers) for name, numbers in doubts(done).items()},
         },
         "tracking": {
             **{k: tracking.get(k) for k in ("landmark_error_px", "landmark_error_pct")},
@@ -47,6 +48,12 @@ def gather(done: Finished, truth: dict | None) -> dict:
         "host": newest.get("host", {}),
         "versions": {stage: stamp.get("versions", {}) for stage, stamp in stamps.items()},
     }
+
+
+def doubts(done: Finished) -> dict[str, list[int]]:
+    """Pictures of frames/, counted from 0, that count less in training or not at all, by the reason."""
+    found = {name: done.tracker.get(name, []) for name in ("covered", "blurred")}
+    return found | {name: done.crop.get(name, []) for name in ("repeats", "black")}
 
 
 def _split(split: dict) -> dict:
