@@ -26,8 +26,8 @@ def gather(done: Finished, truth: dict | None) -> dict:
             "used": len(done.crop["source_frames"]),
             "tracked": len(done.index["images"]),
             "fps": done.index["fps"],
-            **{name: len(numbers) for name, numbers in doubts(done).items()},
         },
+        "doubts": {name: len(numbers) for name, numbers in doubts(done).items()},
         "tracking": {
             **{k: tracking.get(k) for k in ("landmark_error_px", "landmark_error_pct")},
             "jitter_px": tracking.get("jitter_px", converted.get("jitter_px")),

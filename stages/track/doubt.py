@@ -26,6 +26,7 @@ LIMITS = (
     (points.SKIN, 0.055),
     (points.FACE_OVAL, 0.07),
 )
+CLOSER = 0.75  # times that much: the neighbours are looked at
 NO_FACE = 2.0  # of a second look that finds none
 USUAL = 2.5  # times what is usual in this video: small or noisy faces differ everywhere
 BLURRED = 0.5  # of the detail around it. On a real video: .86 at least, .25 where it was smeared over 28 pixels
@@ -65,7 +66,7 @@ class Doubts:
     and `details` (n,)."""
 
     def __init__(self, look: Callable, read: Callable, first: int, last: int):
-        self._look, self._read, self._first = look, read, first
+        self._look, self._read, self._first, self._ends = look, read, first, (first, last - 1)
         self.scores, self.details = np.full((2, last - first), np.nan, np.float32)
 
     def see(self, index: int, image: np.ndarray, landmarks: np.ndarray | None) -> None:
@@ -73,7 +74,7 @@ class Doubts:
         if landmarks is None:
             return
         self.details[index - self._first] = detail(image, landmarks)
-        if index % PROBE == 0:
+        if index % PROBE == 0 or index in self._ends:  # the ends: no look at neighbours goes beyond them
             view = index // PROBE % len(VIEWS)
             self.scores[index - self._first] = second_look(self._look, image, landmarks, view)
 
@@ -83,7 +84,7 @@ class Doubts:
         Where most are doubtful, the video is (noise, a small face): then those looked at speak for the others.
         """
         probed = np.isfinite(self.scores)
-        doubtful = self.scores > 1
+        doubtful = self.scores > CLOSER
         if not doubtful.any() or 2 * doubtful.sum() > probed.sum():
             return
         todo, done = set(np.flatnonzero(doubtful).tolist()), set()
@@ -95,7 +96,7 @@ class Doubts:
                 if np.isfinite(landmarks[i, 0, 0]):
                     image = self._read(self._first + i)
                     self.scores[i] = max(second_look(self._look, image, landmarks[i], v) for v in range(len(VIEWS)))
-                    if self.scores[i] > 1 and i != at:
+                    if self.scores[i] > CLOSER and i != at:
                         todo.add(i)
             done.add(at)
 

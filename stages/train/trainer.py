@@ -19,6 +19,7 @@ WARMUP_RESOLUTION = 256
 BASE_RATE, LATENT_RATE, NETWORK_RATE = 0.02, 0.01, 8e-3
 POSE_RATE, SHARED_POSE_RATE = 0.1, 0.01
 FINAL_RATE = 0.05  # of the rates at the start, reached exponentially
+GOLDEN = (5**0.5 - 1) / 2
 CODE_NOISE = 0.05  # standard deviation, codes having a mean square of 1: the tracker is not exact
 
 
@@ -42,13 +43,13 @@ class Schedule:
         """Each epoch shows every training frame once, in an order of its own; one of less weight in some epochs only.
 
         `line`: see `ends`; without it all weigh the same. Systematic sampling: the whole numbers, shifted by a fraction
-        of the epoch's own, pick the frames in whose parts of the line they fall.
+        of the epoch's own, pick the frames in whose parts of the line they fall; fractions that spread evenly.
         """
         line = ends(np.ones(len(train))) if line is None else line
         epoch, at = divmod(step, round(line[-1]))
         place = np.random.default_rng([self.seed, epoch]).permutation(round(line[-1]))[at]
-        shift = np.random.default_rng([self.seed, epoch, 2]).random()
-        return train[min(int(np.searchsorted(line, place + shift, side="right")), len(train) - 1)]
+        at = np.searchsorted(line, place + (epoch + 0.5) * GOLDEN % 1, side="right")
+        return train[min(int(at), len(train) - 1)]
 
     def noise(self, step: int, size: int) -> np.ndarray:
         return np.random.default_rng([self.seed, step, 1]).standard_normal(size).astype(np.float32)
