@@ -6,17 +6,18 @@ in plain sight betray it, and its neighbours are then looked at one by one. Blur
 half a second before and after.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import combinations
 
 import numpy as np
 
 from avatarmake.formats.images import crop, resize
 from stages.track import points
 
-PROBE = 6  # every how many frames a second look is taken
-VIEWS = ((0.0, 1.5), (0.15, 1.9))  # windows: their centre off by, their side, in the face's larger side
+PROBE = 8  # every how many frames a second look is taken: a look costs as much as following the face over two
+VIEWS = ((0.0, 1.5), (0.15, 1.9), (-0.15, 1.7))  # windows: their centre off by, their side, in the face's larger side
 PIXELS = 256  # side of the image that such a window becomes
-# How far the two may be from each other, in distances of the eyes' corners. Measured on a real head that turns by 60
+# How far two looks may be from each other, in distances of the eyes' corners. Measured on a real head that turns by 60
 # degrees: three quarters of it at most; a mouth behind a hand 1 to 5 times it. Each part of the face by itself.
 LIMITS = (
     (points.OUTER_LIPS + points.INNER_LIPS, 0.03),
@@ -26,30 +27,36 @@ LIMITS = (
     (points.SKIN, 0.055),
     (points.FACE_OVAL, 0.07),
 )
-CLOSER = 0.75  # times that much: the neighbours are looked at
+STRANGERS = 0.75  # times that much where looks are held against each other, not against what was followed before
+CLOSER = 0.75  # times as much: the neighbours are looked at
 NO_FACE = 2.0  # of a second look that finds none
 USUAL = 2.5  # times what is usual in this video: small or noisy faces differ everywhere
 BLURRED = 0.5  # of the detail around it. On a real video: .86 at least, .25 where it was smeared over 28 pixels
 
 
-def second_look(look: Callable, image: np.ndarray, landmarks: np.ndarray, view: int) -> float:
-    """How far a detector is from its own landmarks (478,2) in another window, in LIMITS: above 1 is doubtful.
-
-    look(image, near) is the detector's; NaN where it sees another face only.
-    """
+def look_again(look: Callable, image: np.ndarray, landmarks: np.ndarray, view: int) -> np.ndarray | None:
+    """Where a detector, look(image, near), sees the points of a face (478,2) in another window; None for no face."""
     low, high = landmarks.min(0), landmarks.max(0)
     shift, size = VIEWS[view]
     side = max(int(size * (high - low).max()), 8)
-    x, y = np.round((low + high) / 2 + shift * (high - low).max() - side / 2).astype(int)
-    window = resize(crop(image, x, y, side, side), (PIXELS, PIXELS))
-    scale = side / PIXELS
-    again = look(window, ((low + high) / 2 - (x, y))[None] / scale)
-    if again is None:
+    corner = np.round((low + high) / 2 + shift * (high - low).max() - side / 2).astype(int)
+    window = resize(crop(image, *corner, side, side), (PIXELS, PIXELS))
+    seen = look(window, ((low + high) / 2 - corner)[None] * (PIXELS / side))
+    return None if seen is None else seen[:, :2] * (side / PIXELS) + corner
+
+
+def disagreement(looks: Sequence[np.ndarray | None]) -> float:
+    """How far looks at one face are from each other, in LIMITS: above 1 is doubtful."""
+    if any(look is None for look in looks):
         return NO_FACE
-    off = np.linalg.norm(again[:, :2] * scale + (x, y) - landmarks, axis=-1)
-    unit = max(np.linalg.norm(landmarks[points.OUTER_CORNERS[0]] - landmarks[points.OUTER_CORNERS[1]]),
-               0.4 * (high - low)[1])  # fmt: skip
-    return float(max(off[list(part)].mean() / (limit * unit) for part, limit in LIMITS))
+    first = looks[0]
+    eyes = np.linalg.norm(first[points.OUTER_CORNERS[0]] - first[points.OUTER_CORNERS[1]])
+    unit = max(eyes, 0.4 * np.ptp(first[:, 1]))  # a face that is turned away has its eyes close together
+    worst = 0.0
+    for a, b in combinations(looks, 2):
+        off = np.linalg.norm(a - b, axis=-1) / unit
+        worst = max(worst, *(float(off[list(part)].mean()) / limit for part, limit in LIMITS))
+    return worst
 
 
 def detail(image: np.ndarray, landmarks: np.ndarray) -> float:
@@ -63,10 +70,14 @@ def detail(image: np.ndarray, landmarks: np.ndarray) -> float:
 
 class Doubts:
     """The doubts about frames first .. last - 1 of one chunk: `scores` (n,) in LIMITS, NaN where nobody looked twice,
-    and `details` (n,)."""
+    and `details` (n,).
 
-    def __init__(self, look: Callable, read: Callable, first: int, last: int):
-        self._look, self._read, self._first, self._ends = look, read, first, (first, last - 1)
+    `look` is the face mesh's; `own` says that the landmarks are too, so that a look can be held against them.
+    """
+
+    def __init__(self, look: Callable, read: Callable, own: bool, first: int, last: int):
+        self._look, self._read, self._own = look, read, own
+        self._first, self._ends = first, (first, last - 1)
         self.scores, self.details = np.full((2, last - first), np.nan, np.float32)
 
     def see(self, index: int, image: np.ndarray, landmarks: np.ndarray | None) -> None:
@@ -75,11 +86,15 @@ class Doubts:
             return
         self.details[index - self._first] = detail(image, landmarks)
         if index % PROBE == 0 or index in self._ends:  # the ends: no look at neighbours goes beyond them
-            view = index // PROBE % len(VIEWS)
-            self.scores[index - self._first] = second_look(self._look, image, landmarks, view)
+            views = (index // PROBE % 2,) if self._own else (0, 1)
+            self.scores[index - self._first] = self._score(image, landmarks, views)
+
+    def _score(self, image: np.ndarray, landmarks: np.ndarray, views: Sequence[int]) -> float:
+        looks = [look_again(self._look, image, landmarks, v) for v in views]
+        return disagreement([landmarks, *looks]) if self._own else disagreement(looks) / STRANGERS
 
     def settle(self, landmarks: np.ndarray) -> None:
-        """Look at the neighbours of doubtful frames, in every window. landmarks (n,478,2), NaN where there is no face.
+        """Look at the neighbours of doubtful frames, in more windows. landmarks (n,478,2), NaN where there is no face.
 
         Where most are doubtful, the video is (noise, a small face): then those looked at speak for the others.
         """
@@ -94,8 +109,8 @@ class Doubts:
             for i in sorted(set(near) - done):
                 done.add(i)
                 if np.isfinite(landmarks[i, 0, 0]):
-                    image = self._read(self._first + i)
-                    self.scores[i] = max(second_look(self._look, image, landmarks[i], v) for v in range(len(VIEWS)))
+                    views = (0, 1) if self._own else (0, 1, 2)
+                    self.scores[i] = self._score(self._read(self._first + i), landmarks[i], views)
                     if self.scores[i] > CLOSER and i != at:
                         todo.add(i)
             done.add(at)

@@ -42,7 +42,6 @@ class MeshDetector:
         self._frames, self._path = frames, path
         self._boxes = FaceDetector(far=False)
         self._meshes: dict[int, FaceMesh] = {}
-        self._again: FaceMesh | None = None
 
     def follow(self, first: int, last: int) -> Iterator[Detection]:
         """Frames first .. last - 1, one after the other; no blendshapes."""
@@ -58,12 +57,6 @@ class MeshDetector:
             points = mesh.detect(image, _places(self._path, i))
             yield Detection(image, None if points is None else points[:, :2], None)
 
-    def look(self, image: np.ndarray, near: np.ndarray) -> np.ndarray | None:
-        """Another image of the face, by itself -> (478,3), as FaceMesh.detect."""
-        if self._again is None:
-            self._again = FaceMesh(static=True, faces=SEVERAL)
-        return self._again.detect(image, near)
-
     def each(self, indices: Iterable[int]) -> np.ndarray:
         """Frames by themselves, whatever is around them -> (n,478,2) float32 px."""
         with FaceMesh(static=True, faces=SEVERAL) as mesh:
@@ -71,9 +64,8 @@ class MeshDetector:
         return np.stack([_found(f) for f in found])
 
     def close(self) -> None:
-        for graph in (self._boxes, self._again, *self._meshes.values()):
-            if graph is not None:
-                graph.close()
+        for graph in (self._boxes, *self._meshes.values()):
+            graph.close()
 
     def _crowded(self, indices: Iterable[int]) -> bool:
         """Whether more than one face is about. A mesh that follows the subject does not heed one that passes."""
@@ -100,10 +92,6 @@ class LandmarkerDetector:
             image = read(self._frames, i)
             found = self._landmarker.examine(image, _places(self._path, i))
             yield Detection(image, found[0][:, :2], found[1]) if found else Detection(image, None, None)
-
-    def look(self, image: np.ndarray, near: np.ndarray) -> np.ndarray | None:
-        """Another image of the face -> (478,3), as FaceLandmarker.detect."""
-        return self._landmarker.detect(image, near)
 
     def each(self, indices: Iterable[int]) -> np.ndarray:
         """-> (n,478,2) float32 px."""

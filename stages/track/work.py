@@ -10,7 +10,7 @@ import numpy as np
 
 from avatarmake import head_model
 from avatarmake.contract.layout import IMAGE_SIZE, tracking_file
-from avatarmake.detection import N_BLENDSHAPES, N_LANDMARKS
+from avatarmake.detection import N_BLENDSHAPES, N_LANDMARKS, FaceMesh
 from avatarmake.errors import StageError
 from avatarmake.files.whole import whole
 from avatarmake.formats.tracking import LEFT_BLINK, RIGHT_BLINK, Tracking, write_tracking
@@ -19,7 +19,7 @@ from avatarmake.geometry.cameras import cam_from_extrinsics, intrinsics_from_foc
 from stages.track import identity, parameters, points, quality
 from stages.track.chunks import Chunks
 from stages.track.doubt import Doubts
-from stages.track.landmarks import LandmarkerDetector, MeshDetector, has_face, open_detector, read
+from stages.track.landmarks import SEVERAL, LandmarkerDetector, MeshDetector, has_face, open_detector, read
 from stages.track.projection import Projection
 from stages.track.solver import FrameSolver
 
@@ -77,6 +77,7 @@ class Worker:
     def __init__(self, plan: Plan):
         self.plan = plan
         self._detector: MeshDetector | LandmarkerDetector | None = None
+        self._mesh: FaceMesh | None = None
         self._solver: FrameSolver | None = None
 
     @property
@@ -85,9 +86,17 @@ class Worker:
             self._detector = open_detector(self.plan.frames, self.plan.landmarker, self.plan.path)
         return self._detector
 
+    @property
+    def mesh(self) -> FaceMesh:
+        """For second looks: every image by itself, whichever detector follows the face."""
+        if self._mesh is None:
+            self._mesh = FaceMesh(static=True, faces=SEVERAL)
+        return self._mesh
+
     def close(self) -> None:
-        if self._detector is not None:
-            self._detector.close()
+        for graph in (self._detector, self._mesh):
+            if graph is not None:
+                graph.close()
 
     def detect(self, chunk: int) -> tuple[int, float]:
         """Landmarks of a chunk into its file, blendshapes and doubts beside it -> frames, seconds."""
@@ -95,7 +104,8 @@ class Worker:
         plan, (first, last) = self.plan, self.plan.chunks.span(chunk)
         found = np.full((last - first, N_LANDMARKS, 2), np.nan, np.float32)
         blendshapes = np.full((last - first, N_BLENDSHAPES), np.nan, np.float32)
-        doubts = Doubts(self.detector.look, partial(read, plan.frames), first, last)
+        own = plan.detector == MeshDetector.name
+        doubts = Doubts(self.mesh.detect, partial(read, plan.frames), own, first, last)
         for k, seen in enumerate(self.detector.follow(first, last)):
             doubts.see(first + k, seen.image, seen.landmarks)
             if seen.landmarks is not None:
