@@ -27,7 +27,7 @@ LIMITS = (
     (points.SKIN, 0.055),
     (points.FACE_OVAL, 0.07),
 )
-STRANGERS = 0.75  # times that much where looks are held against each other, not against what was followed before
+STRANGERS = 0.9  # times that much where looks are held against each other, not against what was followed before
 CLOSER = 0.75  # times as much: the neighbours are looked at
 NO_FACE = 2.0  # of a second look that finds none
 USUAL = 2.5  # times what is usual in this video: small or noisy faces differ everywhere
