@@ -26,17 +26,25 @@ demo: report            ##make demo, make demo ENGINE=docker
 PYTHON     ?= $(shell command -v python3.11 || echo python3)
 DATA       ?= data
 DEMO_TRAIN ?= --resolution 256 --iterations 3000
-export ID VIDEO FPS PERSON TURN HEAD_MODEL SHARD TRACKER DETECTOR LABELS PARSER MATTING DEVICE DATA ASSETS ENGINE BASE PYTORCH3D \
-       VERBOSE TO GET ACCEPT
+export ID VIDEO FPS PERSON TURN HEAD_MODEL SHARD TRACKER DETECTOR LABELS NUMBERING PARSER MATTING DEVICE DATA ASSETS \
+       ENGINE BASE PYTORCH3D VERBOSE TO GET ACCEPT
+
+# A path is taken as it is typed: make would eat the $ of VIDEO='a$b.mp4'. What is written for make ($$, $(HOME)) is left
+# to it, and so is the environment, which it does not touch.
+paren := (
+for_make = $(strip $(foreach mark,$$$$ $$$(paren) $${,$(findstring $(mark),$(value $(1)))))
+as_typed = $(if $(call for_make,$(1)),$($(1)),$(value $(1)))
+$(foreach path,VIDEO LABELS DATA ASSETS TO PYTORCH3D,$(if $(filter command,$(firstword $(origin $(path)))),\
+  $(eval override $(path) := $$(call as_typed,$(path)))))
 
 # How a variable becomes an option. Its value reaches the shell through the environment, so it may hold spaces.
-option = $(if $($(1)),$(2)="$$$(1)")
+option = $(if $(value $(1)),$(2)="$$$(1)")
 options.frames = $(call option,VIDEO,--video) $(call option,FPS,--fps) $(call option,PERSON,--person) \
                  $(call option,TURN,--turn)
 options.track  = $(call option,HEAD_MODEL,--head-model) $(call option,SHARD,--shard) $(call option,DETECTOR,--detector)
 options.flame_head_tracker = $(call option,DEVICE,--device)
-options.mask   = $(call option,LABELS,--labels) $(if $(FIX),--fix) $(call option,PARSER,--parser) \
-                 $(call option,MATTING,--matting)
+options.mask   = $(call option,LABELS,--labels) $(call option,NUMBERING,--numbering) $(if $(FIX),--fix) \
+                 $(call option,PARSER,--parser) $(call option,MATTING,--matting)
 options.train  = $(call option,DEVICE,--device)
 
 ##
@@ -83,7 +91,7 @@ endif
 
 ##
 ##Seeing where things are:
-status: .venv/host/lock ##every stage of a subject: state, key, image, age, size:  make status ID=roman
+status: .venv/host/lock ##every stage of a subject: state, key, image, age, size, time, memory:  make status ID=roman
 	@$(HOST) status "$$ID" --data="$$DATA"
 doctor: .venv/host/lock ##what this host can do, and what to do about what is missing
 	@$(HOST) doctor
@@ -110,7 +118,9 @@ base: .venv/host/lock   ##a base image from Debian's archive, where no registry 
 ##
 ##For those who change it:
 test: .venv/test/lock.sha256 ##every test that needs no Docker and no GPU, and those that find them
-	@.venv/test/bin/python -m pytest --ignore=tests/images $(OPTIONS)
+	@.venv/test/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --ignore=tests/images $(OPTIONS)
+test-numbers: .venv/test/lock.sha256 ##the tests that compare numbers, as on processors with other instructions
+	@.venv/test/bin/python -m tests.processors $(OPTIONS)
 test-fresh: .venv/test/lock.sha256 ##`make demo` and `make test` as on a machine that has nothing and where nothing is set
 	@.venv/test/bin/python -m tests.fresh_machine
 test-images: images .venv/test/lock.sha256 ##the tests of the images, inside them
@@ -136,5 +146,6 @@ help:
 	@echo "There is no target '$@'. Type: make (it lists them)" >&2; exit 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo source ready $(STAGES) status doctor assets patches flashavatar-tree images base test test-fresh test-images lint lock clean
+.PHONY: help demo source ready $(STAGES) status doctor assets patches flashavatar-tree images base
+.PHONY: test test-numbers test-fresh test-images lint lock clean
 .DELETE_ON_ERROR:

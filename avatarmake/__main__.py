@@ -67,7 +67,7 @@ def base() -> None:
 
 @app.command
 def status(subject: str, *, data: Path = Path("data")) -> None:
-    """Every stage of a subject: state, key, engine or image, age, size."""
+    """Every stage of a subject: state, key, engine or image, age, size, time and memory that it took."""
     from avatarmake import status as states
 
     states.show(subject, data)

@@ -15,6 +15,7 @@ from avatarmake.contract.layout import STAGES
 from avatarmake.engine import docker
 from avatarmake.environments import platforms, venv, wheels
 from avatarmake.errors import Exit
+from avatarmake.limits import cores
 from avatarmake.terminal import print_table
 
 GOOD, MISSING, BAD = "[green]ok[/]", "[yellow]--[/]", "[red]!![/]"
@@ -101,7 +102,7 @@ def _memory() -> Rows:
     enough = limit >= NEEDED_MEMORY
     advice = "" if enough else f". Training wants {host.size(NEEDED_MEMORY)}"
     yield GOOD if enough else MISSING, "memory", text + advice
-    yield GOOD, "cores", str(len(os.sched_getaffinity(0)))
+    yield GOOD, "cores", str(cores())
 
 
 def _disk() -> Rows:

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import psutil
 
+from avatarmake.limits import memory_limits
+
 
 def memory_limit() -> int:
     """Bytes that a stage may use: the least of the machine's memory and the limits of this process's cgroups."""
-    return min([machine_memory(), *_cgroup_limits()])
+    return min([machine_memory(), *memory_limits()])
 
 
 def machine_memory() -> int:
@@ -18,27 +20,6 @@ def machine_memory() -> int:
 def container_memory() -> int:
     """Bytes that a container gets: what this process may use, less a twentieth for the engine and the host."""
     return int(memory_limit() * 0.95)
-
-
-def _cgroup_limits(proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> list[int]:
-    """The memory limits of this process's cgroup and its parents, version 1 or 2; none where there is no limit."""
-    limits = []
-    for line in proc.read_text().splitlines() if proc.exists() else []:
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
-            top, name = root, "memory.max"
-        elif "memory" in controllers.split(","):
-            top, name = root / "memory", "memory.limit_in_bytes"
-        else:
-            continue
-        folder = top / path.lstrip("/")
-        for place in [folder, *folder.parents]:
-            if not place.is_relative_to(top):
-                break
-            text = (place / name).read_text().strip() if (place / name).exists() else "max"
-            if text.isdigit() and int(text) < 1 << 60:  # version 1 writes "no limit" as a huge number
-                limits.append(int(text))
-    return limits
 
 
 def gpu() -> str | None:

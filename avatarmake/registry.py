@@ -5,7 +5,6 @@ a mirror, a folder of wheels (PIP_FIND_LINKS) or a proxy's CA bundle is set once
 """
 
 import contextlib
-import fcntl
 import functools
 import os
 import re
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from avatarmake import ROOT
 from avatarmake.errors import Exit, StageError
+from avatarmake.files.locking import locked
 
 SETTINGS = ("index-url", "extra-index-url", "find-links", "cert")
 HOME = ROOT / ".venv"
@@ -106,6 +106,5 @@ def _uv() -> str:
 def alone(name: str) -> Iterator[None]:
     """One maker of an environment at a time, for `make -j` and for two terminals."""
     HOME.mkdir(exist_ok=True)
-    with (HOME / f".{name}.lock").open("w") as f:
-        fcntl.flock(f, fcntl.LOCK_EX)
+    with locked(HOME / f".{name}.lock"):
         yield

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -16,15 +17,15 @@ from avatarmake.contract.stage import load
 from avatarmake.engine import docker, request, tracker
 from avatarmake.environments import venv
 from avatarmake.errors import StageError
-from avatarmake.terminal import print_table
+from avatarmake.terminal import duration, print_table
 
 
 def show(subject: str, data: Path) -> None:
-    """Every stage: state, key, engine and image or lock, age, size."""
+    """Every stage: state, key, engine and image or lock, age, size, and what it took: time and memory."""
     who = Subject(data, subject)
     running = docker.containers(subject, data) if docker.trouble() is None else {}
     table = Table(title=f"{who.root}", title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for name in ("stage", "state", "key", "made by", "age", "size"):
+    for name in ("stage", "state", "key", "made by", "age", "size", "time", "memory"):
         table.add_column(name, overflow="fold" if name == "state" else "ellipsis")
     other_trackers = set(layout.TRACKERS.values()) - {tracker(who)}
     for stage in STAGES:
@@ -37,7 +38,9 @@ def show(subject: str, data: Path) -> None:
 def _row(stage: str, who: Subject, data: Path, running: dict[str, str]) -> tuple[str, ...]:
     declared = load(stage)
     place, partial = who.directory(declared.writes), who.partial(declared.writes)
+    stamp = None
     try:
+        stamp = receipt(place)
         asked = request.parse(declared, [who.name, f"--data={data}"])
         done, line = asked.state()
         state = "done" if done else line.split(": ", 1)[1]
@@ -47,13 +50,27 @@ def _row(stage: str, who: Subject, data: Path, running: dict[str, str]) -> tuple
         state = f"running in container {running[stage]}"
     elif partial.exists():
         state += " (part of it is there; a run goes on from it)"
-    stamp = receipt(place)
     if stamp is None:
-        return state, "", "", "", ""
-    maker = stamp["environment"]
-    by = maker.get("image", maker.get("lock", "")).removeprefix("sha256:")[:12]
-    age = datetime.fromisoformat(stamp["finished"]).timestamp()
-    return state, stamp["key"][:12], f"{maker['engine']} {by}", _age(age), host.size(stamp["outputs"]["bytes"])
+        return (state,)
+    maker = stamp.get("environment", {})
+    by = str(maker.get("image", maker.get("lock", ""))).removeprefix("sha256:")[:12]
+    return (
+        state,
+        stamp.get("key", "")[:12],
+        f"{maker.get('engine', '')} {by}",
+        _told(lambda: _age(datetime.fromisoformat(stamp["finished"]).timestamp())),
+        _told(lambda: host.size(stamp["outputs"]["bytes"])),
+        _told(lambda: duration(stamp["seconds"])),
+        _told(lambda: host.size(stamp["peak_memory_mb"] * 1e6)),
+    )
+
+
+def _told(figure: Callable[[], str]) -> str:
+    """What a receipt says of a figure; of one that somebody edited, that it is not known."""
+    try:
+        return figure()
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return "?"
 
 
 def _age(then: float) -> str:
@@ -96,8 +113,9 @@ FIGURES = {
 
 
 def show_metrics(subject: str, data: Path) -> None:
-    """The main figures of report/metrics.json, and the report's path."""
-    report = Subject(data, subject).directory("report")
+    """The main figures of report/metrics.json, how long each stage took, and the report's path."""
+    who = Subject(data, subject)
+    report = who.directory("report")
     try:
         metrics = json.loads((report / "metrics.json").read_text())
     except FileNotFoundError as e:
@@ -112,8 +130,8 @@ def show_metrics(subject: str, data: Path) -> None:
     for split, scores in scored.items():
         said = ", ".join(f"{name} {_number(value)}" for name, value in scores.items() if isinstance(value, int | float))
         table.add_row(f"unseen frames, {split}", said)
-    seconds = {k: v for k, v in (metrics.get("seconds") or {}).items() if isinstance(v, int | float)}
-    table.add_row("seconds", ", ".join(f"{name} {value:.0f}" for name, value in seconds.items()))
+    done = [stamp for d in layout.WRITER if (stamp := receipt(who.directory(d)))]
+    table.add_row("time", ", ".join(f"{stamp['stage']} {duration(stamp['seconds'])}" for stamp in done))
     print_table(table)
     print(f"report: {(report / 'index.html').absolute()}")
 

@@ -8,7 +8,6 @@ in a process of its own, and prints the median of the runs.
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from avatarmake.contract import layout
 from avatarmake.contract.publication import RECEIPT
 from avatarmake.formats.tracking import Tracking, write_tracking
 from avatarmake.geometry import cameras
+from avatarmake.limits import cores
 
 
 def performance(index: int, shape: np.ndarray) -> Tracking:
@@ -74,7 +74,7 @@ def main() -> None:
             stamp = json.loads((subject.directory("dataset") / RECEIPT).read_text())
             memory.append(stamp["peak_memory_mb"])
     print(
-        f"convert: {asked.frames} frames on {len(os.sched_getaffinity(0))} cores: {statistics.median(seconds):.1f} s "
+        f"convert: {asked.frames} frames on {cores()} cores: {statistics.median(seconds):.1f} s "
         f"with start, checks and digests ({', '.join(f'{s:.1f}' for s in seconds)}), {max(memory):.0f} MB at most, "
         f"reprojection {stamp['facts']['reprojection_px_max']:.1e} px at most"
     )

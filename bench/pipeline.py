@@ -16,6 +16,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from avatarmake.contract.layout import WRITER, Subject
+from avatarmake.contract.publication import receipt
+
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = ("demo", "frames", "track", "convert", "mask", "train", "report")
 
@@ -24,7 +27,7 @@ def make(*words: str) -> None:
     subprocess.run(["make", *words], cwd=ROOT, check=True, env=os.environ)
 
 
-def floors(demo: bool, m: dict, seconds: float) -> list[tuple[str, float, str, float]]:
+def floors(demo: bool, m: dict, receipts: dict[str, dict], seconds: float) -> list[tuple[str, float, str, float]]:
     """(what, measured, direction, floor)"""
     avatar, tracking = m["avatar"], m["tracking"]
     shaking = tracking["jitter_px"] / tracking["jitter_px_raw"]
@@ -42,10 +45,11 @@ def floors(demo: bool, m: dict, seconds: float) -> list[tuple[str, float, str, f
         rows += [
             ("psnr full frame, last, dB", avatar["last"]["psnr_full"], ">=", 30),
             ("psnr head, last, dB", avatar["last"]["psnr_head"], ">=", 27.5),
-            ("training, s", m["seconds"]["train"], "<=", 120),
+            ("training, s", receipts["train"]["seconds"], "<=", 120),
             ("eyelid correlation, worse eye", min(truth["eyelid_correlation"].values()), ">=", 0.8),
         ]
-    rows += [(f"memory of {s}, MB", m["peak_memory_mb"][s], "<=", 1000) for s in ("frames", "track", "convert", "mask")]
+    flat = ("frames", "track", "convert", "mask")
+    rows += [(f"memory of {s}, MB", receipts[s]["peak_memory_mb"], "<=", 1000) for s in flat]
     return rows
 
 
@@ -63,14 +67,16 @@ def main() -> None:
     else:
         make("report", "ID=bench", f"VIDEO={Path(asked.video).resolve()}", *words)
     seconds = time.monotonic() - started
-    metrics = json.loads((volume / ("demo" if demo else "bench") / "report" / "metrics.json").read_text())
+    subject = Subject(volume, "demo" if demo else "bench")
+    metrics = json.loads((subject.directory("report") / "metrics.json").read_text())
+    receipts = {stage: stamp for d, stage in WRITER.items() if (stamp := receipt(subject.directory(d)))}
     table = Table("figure", "measured", "", "floor", "", title=asked.video)
-    for what, value, direction, floor in floors(demo, metrics, seconds):
+    for what, value, direction, floor in floors(demo, metrics, receipts, seconds):
         reached = value <= floor if direction == "<=" else value >= floor
         table.add_row(what, f"{value:.3g}", direction, f"{floor:g}", "" if reached else "[red]missed")
     Console().print(table)
     for name in ("seconds", "peak_memory_mb"):
-        print(f"{name}: {json.dumps(metrics[name])}")
+        print(f"{name}: {json.dumps({stage: stamp[name] for stage, stamp in receipts.items()})}")
     print(f"volume: {volume}")
 
 

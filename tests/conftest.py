@@ -1,12 +1,84 @@
-"""What tests of several stages use."""
+"""How the suite is run, and what tests of several stages use."""
 
+import fcntl
+import os
 import re
+import shutil
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+AT_MOST = 8  # processes: each takes up to half a gigabyte
+# Modules stay whole and go to a process each in this order: what takes longest first, so that none is left alone with
+# it at the end; test_flame makes the demo's volume and compiles numba's kernels for others that come late enough.
+LONG = (
+    "tests/pipeline/test_flame.py",
+    "tests/track/test_track.py",
+    "tests/track/test_real_video.py",
+    "tests/mask/test_bisenet.py",
+    "tests/pipeline/test_kill.py",
+    "tests/train/test_stage.py",
+)
+
+
+# --- on several cores ------------------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config) -> int:
+    """Of `-n auto`: a process a core for the whole suite; none where some tests were named, which start sooner so."""
+    chosen = config.args_source is not config.ArgsSource.TESTPATHS or config.option.keyword or config.option.markexpr
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 0 if chosen or cores == 1 else min(cores, AT_MOST)
+
+
+def pytest_configure(config):
+    """A process of several that share the cores has one thread; threads that wait let others work."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if hasattr(config, "workerinput"):
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            os.environ.setdefault(name, "1")
+
+
+def pytest_collection_modifyitems(config, items):
+    if hasattr(config, "workerinput"):
+        turn = {name: k for k, name in enumerate(LONG)}
+        items.sort(key=lambda item: turn.get(item.nodeid.split("::")[0], len(LONG)))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What was skipped and why: a line a reason, with the first sentence of it (-rs has them all)."""
+    reasons = (str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", []))
+    groups = Counter(reason.removeprefix("Skipped: ").split(". ")[0] for reason in reasons)
+    if groups:
+        terminalreporter.section("skipped")
+    for reason, count in groups.most_common():
+        terminalreporter.write_line(f"{count:4}  {reason}")
+
+
+@pytest.fixture(scope="session")
+def common(tmp_path_factory):
+    """common(name, make) -> a folder that make(folder) has filled, once for all processes of this run of the suite."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def once(name: str, make) -> Path:
+        folder, made = base / name, base / f"{name}.made"
+        with open(base / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not made.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a process that failed to
+                make(folder)
+                made.touch()
+        return folder
+
+    return once
+
+
+# --- what tests need -------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session", autouse=True)

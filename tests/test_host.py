@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from avatarmake import host, registry
+from avatarmake.contract import upstream
 from avatarmake.contract.stage import load
 from avatarmake.engine import base, container, request
 
@@ -12,20 +13,6 @@ from avatarmake.engine import base, container, request
 def write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
-
-
-def test_memory_limit_of_cgroup_2_is_the_least_of_the_parents(tmp_path):
-    write(tmp_path / "cgroup", "0::/pod/container\n")
-    write(tmp_path / "fs/pod/memory.max", "4000000000\n")
-    write(tmp_path / "fs/pod/container/memory.max", "max\n")
-    assert host._cgroup_limits(tmp_path / "cgroup", tmp_path / "fs") == [4000000000]
-
-
-def test_memory_limit_of_cgroup_1_and_its_word_for_none(tmp_path):
-    write(tmp_path / "cgroup", "4:cpu:/\n3:memory:/pod\n0::/\n")
-    write(tmp_path / "fs/memory/pod/memory.limit_in_bytes", "2000000000\n")
-    write(tmp_path / "fs/memory/memory.limit_in_bytes", "9223372036854771712\n")
-    assert host._cgroup_limits(tmp_path / "cgroup", tmp_path / "fs") == [2000000000]
 
 
 @pytest.mark.parametrize("count, words", [(12, "12 B"), (1234, "1.2 kB"), (124e6, "124 MB"), (1.24e9, "1.2 GB")])
@@ -96,6 +83,17 @@ def test_inputs_are_mounted_read_only_and_renamed(tmp_path):
     assert settings["environment"]["NUMBA_CACHE_DIR"].startswith("/data/.cache/docker/frames-")
 
 
+def test_a_folder_of_images_is_mounted_and_so_is_that_of_numbered_ones(tmp_path):
+    images = tmp_path / "elsewhere" / "taken"
+    write(images / "00001.png", "image")
+    for given, inside in ((images, "/input/video/taken"), (images / "%05d.png", "/input/video/taken/%05d.png")):
+        asked = request.parse(load("frames"), ["roman", f"--data={tmp_path / 'data'}", f"--video={given}", "--fps=25"])
+        settings = container.settings(asked, {}, daemon())
+        mount = next(m for m in settings["mounts"] if m["Target"].startswith("/input"))
+        assert (mount["Source"], mount["Target"], mount["ReadOnly"]) == (str(images), "/input/video/taken", True)
+        assert f"--video={inside}" in settings["command"]
+
+
 def test_a_subject_s_own_video_is_mounted_by_its_whole_path(tmp_path, monkeypatch):
     """DATA=data is relative; Docker takes absolute paths only."""
     monkeypatch.chdir(tmp_path)
@@ -104,3 +102,35 @@ def test_a_subject_s_own_video_is_mounted_by_its_whole_path(tmp_path, monkeypatc
     mounts = container.settings(asked, {}, daemon())["mounts"]
     assert [m["Source"] for m in mounts if m["Target"].startswith("/input")] == [str(tmp_path / "data/roman/video.mp4")]
     assert all(Path(m["Source"]).is_absolute() for m in mounts)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("frames: /data/roman/frames: is a link", "frames: {data}/roman/frames: is a link"),
+        ("'/data': is full. DATA=/data", "'{data}': is full. DATA={data}"),
+        ("/input/video/my film.mp4: no face. Give another", "{film}: no face. Give another"),
+        ("/input/video/my film.mp4.part", "/input/video/my film.mp4.part"),
+        ("/assets/flame2020/generic_model.pkl: is broken", "{assets}/flame2020/generic_model.pkl: is broken"),
+        ("https://there/data/x /usr/data/x /database ./data/x", "https://there/data/x /usr/data/x /database ./data/x"),
+    ],
+)
+def test_what_a_container_says_has_the_user_s_paths(tmp_path, said, told, assets):
+    film = tmp_path / "elsewhere" / "my film.mp4"
+    write(film, "film")
+    asked = request.parse(load("frames"), ["roman", f"--data={tmp_path / 'data'}", f"--video={film}"])
+    told = told.format(data=tmp_path / "data", film=film, assets=assets)
+    assert container.as_the_user_knows(container.places(asked), said) == told
+
+
+def test_an_upstream_has_the_user_s_path_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("AVATARMAKE_UPSTREAM", str(tmp_path / "patched"))
+    write(tmp_path / "patched" / upstream.STAMP, "{}")
+    asked = request.parse(load("flame_head_tracker"), ["roman", f"--data={tmp_path / 'data'}"])
+    assert container.as_the_user_knows(container.places(asked), "in /upstream/a.py") == f"in {tmp_path}/patched/a.py"
+
+
+def test_assets_that_are_not_there_are_told_where_they_go(tmp_path, monkeypatch):
+    monkeypatch.setenv("AVATARMAKE_ASSETS", str(tmp_path / "weights"))
+    asked = request.parse(load("track"), ["roman", f"--data={tmp_path / 'data'}"])
+    assert container.as_the_user_knows(container.places(asked), "/assets/x") == str(tmp_path / "weights" / "x")

@@ -7,7 +7,7 @@ reads it too.
 
 import os
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 
@@ -53,8 +53,23 @@ def folder() -> Path:
 @cache
 def manifest() -> dict[str, Asset]:
     """All entries by name, in the manifest's order."""
-    listed = tomllib.loads(MANIFEST.read_text())
-    return {name: Asset(name, **{**entry, "stages": tuple(entry["stages"])}) for name, entry in listed.items()}
+    return listed(MANIFEST)
+
+
+def listed(path: Path) -> dict[str, Asset]:
+    """The entries of a manifest. Raises StageError where it is not what it should be."""
+    kinds = {f.name: f.type if f.type in (str, int) else tuple for f in fields(Asset)}
+    try:
+        found = tomllib.loads(path.read_text())
+        entries = {name: {**entry, "stages": tuple(entry["stages"])} for name, entry in found.items()}
+        made = {name: Asset(name, **entry) for name, entry in entries.items()}
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError, UnicodeDecodeError, RecursionError) as e:
+        raise StageError(f"is damaged ({e!r})", path, "Restore it from git") from None
+    for name, asset in made.items():
+        for field, kind in kinds.items():
+            if not isinstance(getattr(asset, field), kind):
+                raise StageError(f"is damaged: {field} of {name} is no {kind.__name__}", path, "Restore it from git")
+    return made
 
 
 def find(name: str) -> Path | None:
@@ -74,10 +89,9 @@ def need(name: str) -> Path:
         return path
     asset = manifest()[name]
     how = f"Type: make assets GET={name}. Or by hand, from" if asset.url else "Put it there, from"
-    place = Path("assets") if folder() == Path("/assets") else folder()  # a container sees the host's folder at /assets
     raise StageError(
         f"{asset.purpose}: is not there (licence: {asset.licence})",
-        place / asset.file,
+        folder() / asset.file,
         f"{how} {asset.page}",
         Exit.MISSING_ASSET,
     )

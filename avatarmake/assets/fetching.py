@@ -1,7 +1,6 @@
 """`make assets`: what is there and what is missing, checked against the manifest and the lock; `GET=name` fetches."""
 
 import contextlib
-import fcntl
 import shutil
 import sys
 import zipfile
@@ -20,6 +19,7 @@ from avatarmake.assets.pins import Pin
 from avatarmake.assets.web import Form
 from avatarmake.errors import Exit, StageError
 from avatarmake.files.digests import digest_path
+from avatarmake.files.locking import Busy, locked
 from avatarmake.terminal import print_table
 
 THERE, MISSING, WRONG = "[green]ok[/]", "[yellow]--[/]", "[red]!![/]"
@@ -108,6 +108,9 @@ def _get(asset: Asset, form: Form | None) -> None:
     place, work = assets.folder() / asset.file, assets.folder() / ".partial"
     if place.exists():
         return _keep(asset, place)
+    if place.is_symlink():
+        what = f"is a link to {place.readlink()}, which is not there"
+        raise StageError(what, place, "Mount what it leads to, or remove it", Exit.ENVIRONMENT)
     if not asset.url:
         raise StageError("is fetched by hand", place, f"From {asset.page}", Exit.MISSING_ASSET)
     work.mkdir(parents=True, exist_ok=True)
@@ -190,10 +193,10 @@ def _checked(asset: Asset, path: Path, known: dict[str, Pin], url: str = "") -> 
 @contextlib.contextmanager
 def _turn(lock: Path, name: str) -> Iterator[None]:
     """One run at a time fetches an asset; the others wait, and then find it there."""
-    with lock.open("w") as f:
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            held.enter_context(locked(lock, wait=False))
+        except Busy:
             print(f"{name}: another run is fetching it; waiting", file=sys.stderr, flush=True)
-            fcntl.flock(f, fcntl.LOCK_EX)
+            held.enter_context(locked(lock))
         yield

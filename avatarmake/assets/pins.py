@@ -1,12 +1,11 @@
 """assets.lock: what was got, so that another host gets the same bytes or an error. Users commit it."""
 
-import fcntl
-import os
 import tomllib
 from dataclasses import dataclass
 
 from avatarmake import ROOT
 from avatarmake.errors import StageError
+from avatarmake.files.locking import locked
 from avatarmake.files.whole import whole
 
 LOCK = ROOT / "assets.lock"
@@ -29,16 +28,18 @@ def read() -> dict[str, Pin]:
     if not LOCK.exists():
         return {}
     try:
-        return {name: Pin(e["url"], int(e["size"]), e["sha256"]) for name, e in tomllib.loads(LOCK.read_text()).items()}
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError, UnicodeDecodeError) as e:
+        found = {name: (e["url"], e["size"], e["sha256"]) for name, e in tomllib.loads(LOCK.read_text()).items()}
+        for name, (url, size, sha256) in found.items():
+            if not (isinstance(url, str) and type(size) is int and isinstance(sha256, str)):
+                raise ValueError(f"{name} is no address, size and digest")
+        return {name: Pin(*values) for name, values in found.items()}
+    except (KeyError, TypeError, ValueError, RecursionError) as e:  # TOML's and UTF-8's errors are ValueErrors
         raise StageError(f"is damaged ({e!r})", LOCK, "Restore it from git, or remove it") from None
 
 
 def write(new: dict[str, Pin]) -> None:
     """Add these pins, or put them in place of older ones. Several runs may do so at once."""
-    folder = os.open(LOCK.parent, os.O_RDONLY)  # the lock of a folder leaves no file behind
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+    with locked(LOCK.parent):
         pins = read()
         if new.items() <= pins.items():
             return
@@ -48,5 +49,3 @@ def write(new: dict[str, Pin]) -> None:
         ]
         with whole(LOCK) as fresh:
             fresh.write_text(HEAD + "".join(entries))
-    finally:
-        os.close(folder)

@@ -1,7 +1,6 @@
 """A stage's command line, the whole in-container interface: `python -m stages.<name> ID --data /data [options]`."""
 
 import contextlib
-import errno
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from avatarmake.contract.execution import execute
 from avatarmake.contract.layout import Subject
 from avatarmake.contract.stage import Job, Stage
 from avatarmake.errors import Exit, StageError
+from avatarmake.files.faults import KNOWN, explained
 
 
 def main(stage: Stage, run: Callable[[Job], dict | None], argv: list[str] | None = None) -> None:
@@ -70,11 +70,10 @@ def failures(name: str) -> Iterator[Outcome]:
     except BrokenPipeError:  # `make status ID=roman | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as e:
-        if e.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EMFILE):
+        if e.errno not in KNOWN:
             raise
         outcome.code = Exit.ENVIRONMENT
-        text = f"{name}: {e.filename or 'the shared volume'}: {e.strerror}. Nothing is lost"
-        print(f"{text}: free space or rights, then run it again and it goes on", file=sys.stderr)
+        print(f"{name}: {e.filename or 'the shared volume'}: {explained(e)}", file=sys.stderr)
     except KeyboardInterrupt:
         outcome.code = 130  # type: ignore[assignment]
         print(f"{name}: stopped; run it again and it goes on", file=sys.stderr)

@@ -1,7 +1,10 @@
-"""One run of a stage: skipped where it is done, resumed where it was killed, published when it is whole."""
+"""One run of a stage: skipped where it is done, resumed where it was killed, published when it is whole.
+
+What it would replace and did not make is refused before work begins (contract/publication.py has the rule).
+"""
 
 import contextlib
-import fcntl
+import errno
 import json
 import os
 import sys
@@ -15,16 +18,21 @@ from avatarmake import __version__
 from avatarmake.assets import need_one
 from avatarmake.contract.key import is_done, key_of, key_parts
 from avatarmake.contract.layout import Subject
+from avatarmake.contract.ownership import refusal, strangers
+from avatarmake.contract.presence import announced
 from avatarmake.contract.provenance import PeakMemory, host_facts, package_versions
-from avatarmake.contract.publication import prepare, publish
+from avatarmake.contract.publication import is_torn, prepare, publish, recover
 from avatarmake.contract.stage import Job, Stage
 from avatarmake.errors import Exit, StageError
+from avatarmake.files.faults import explained
+from avatarmake.files.locking import Busy, locked
 
 
 def execute(
     stage: Stage, subject: Subject, config: Any, run: Callable[[Job], dict | None], force: bool = False
 ) -> None:
     """Run a stage into its .partial directory and publish it. Raises StageError; leaves .partial for a rerun."""
+    recover_if_torn(stage, subject)
     config = stage.resolve(subject, config)
     parts = key_parts(stage, subject, config)
     done, line = is_done(stage, subject, parts)
@@ -35,14 +43,15 @@ def execute(
     for names in stage.needs(config):
         need_one(names)
     shard = getattr(config, "shard", None)
-    with _lock(subject, stage, shared=shard is not None):
-        out = subject.partial(stage.writes)
-        with (subject.root / f".{stage.writes}.prepare.lock").open("w") as turn:
-            fcntl.flock(turn, fcntl.LOCK_EX)  # two shards that start at once must not clear each other's work
-            resumed = prepare(out, key_of(parts))
+    with _alone(stage, subject, shared=shard is not None):
+        out, final = subject.partial(stage.writes), subject.directory(stage.writes)
+        adopts = bool(stage.adopts and getattr(config, stage.adopts))
+        theirs = _strangers(final, stage, allowed=force or adopts)
+        with locked(subject.root / f".{stage.writes}.prepare.lock"):  # two shards that start at once must not
+            resumed = prepare(out, key_of(parts), force)  # clear each other's work
         started = time.time()
         with PeakMemory() as memory:
-            facts = run(Job(stage, subject, config, out, resumed))
+            facts = run(Job(stage, subject, config, out, resumed, tuple(theirs)))
         if facts is None:  # a shard: others go on, and a run without --shard publishes
             return
         stamp = {
@@ -55,6 +64,7 @@ def execute(
             "facts": facts,
             "seconds": round(time.time() - started, 3),
             "resumed": resumed,
+            "adopted": adopts,
             "peak_memory_mb": memory.peak_mb,
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "command": sys.argv,
@@ -62,22 +72,52 @@ def execute(
             "host": host_facts(),
             "versions": package_versions(),
         }
-        publish(out, subject.directory(stage.writes), stamp)
+        publish(out, final, stamp)
     print(f"{stage.name} {subject.name}: done in {stamp['seconds']:.1f} s, {memory.peak_mb:.0f} MB at most", flush=True)
 
 
-@contextlib.contextmanager
-def _lock(subject: Subject, stage: Stage, shared: bool) -> Iterator[None]:
-    """One run of a stage and subject at a time; shards run beside each other."""
-    subject.root.mkdir(parents=True, exist_ok=True)
-    with (subject.root / f".{stage.writes}.lock").open("w") as f:
+def recover_if_torn(stage: Stage, subject: Subject) -> None:
+    """Bring to its end what a run that was stopped had begun to put in place.
+
+    Before anything is read of the directory: a finished result, and the options that it remembers, may lie beside it.
+    """
+    final = subject.directory(stage.writes)
+    if is_torn(final):
         try:
-            fcntl.flock(f, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError as e:
-            raise StageError(
-                f"{stage.name} is already running for this subject",
-                subject.root,
-                "Wait for it, or stop it",
-                Exit.ENVIRONMENT,
-            ) from e
-        yield
+            with _alone(stage, subject, shared=False):
+                recover(final)
+        except (StageError, OSError) as e:
+            # another is at work on it, and will not leave it torn; or the volume refuses, as it will refuse a run, if
+            # there is anything to do at all
+            if isinstance(e, StageError) and e.exit != Exit.ENVIRONMENT:
+                raise
+
+
+def _strangers(final: Path, stage: Stage, allowed: bool) -> list[str]:
+    """What is not ours where the stage is going to publish. Raises StageError unless it may be there."""
+    if os.path.ismount(final):
+        raise StageError(explained(OSError(errno.EBUSY, "")), final, exit=Exit.ENVIRONMENT)
+    theirs = strangers(final)
+    if theirs and not allowed:
+        raise refusal(final, theirs, f"{stage.adopts.upper()}=1" if stage.adopts else "")
+    return theirs
+
+
+@contextlib.contextmanager
+def _alone(stage: Stage, subject: Subject, shared: bool) -> Iterator[None]:
+    """One run of a stage and subject at a time, on this host and on others; shards run beside each other."""
+    try:
+        subject.root.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as e:
+        file = next(p for p in (subject.root, *subject.root.parents) if os.path.lexists(p))
+        raise StageError("is a file, where a folder is needed", file, "Give another DATA= or ID=") from e
+    try:
+        with (
+            locked(subject.root / f".{stage.writes}.lock", shared, wait=False) as held,
+            announced(subject.root, stage.writes, shared, held),
+        ):
+            yield
+    except Busy as e:
+        where = f" {e}" if str(e).startswith("on ") else ""
+        what = f"{stage.name} is already running for this subject{where}"
+        raise StageError(what, subject.root, "Wait for it, or stop it", Exit.ENVIRONMENT) from e

@@ -14,9 +14,10 @@ from avatarmake import ROOT, assets
 from avatarmake.contract import upstream
 from avatarmake.contract.closure import closure
 from avatarmake.contract.layout import WRITER, Subject
-from avatarmake.contract.publication import receipt
+from avatarmake.contract.receipts import RECEIPT, lacking, receipt
 from avatarmake.contract.stage import Stage
 from avatarmake.errors import StageError
+from avatarmake.files import inputs
 from avatarmake.files.digests import digest_files, digest_path
 
 # What changes no result of a stage that has it: the release's number, and the list of assets, whose files, where they
@@ -34,7 +35,7 @@ def key_parts(stage: Stage, subject: Subject, config: Any) -> dict[str, str]:
     for f in fields(config):
         value = getattr(config, f.name)
         if f.metadata.get("input") and value is not None:
-            parts[f.name] = digest_path(Path(value))
+            parts[f.name] = inputs.digest(Path(value))
         elif f.metadata.get("key", True) and not f.metadata.get("input"):
             parts[f.name] = str(value)
     for name in stage.assets(config):
@@ -49,11 +50,11 @@ def key_parts(stage: Stage, subject: Subject, config: Any) -> dict[str, str]:
 
 
 def need_inputs(config: Any) -> None:
-    """Raises StageError where an input (a video, a folder) that the options name is not there."""
+    """Raises StageError where an input (a video, a folder) that the options name is not there or cannot be read."""
     for f in fields(config):
         path = getattr(config, f.name)
-        if f.metadata.get("input") and path is not None and not Path(path).exists():
-            raise StageError("there is no such file", path, f"Give an existing one: {f.name.upper()}=...")
+        if f.metadata.get("input") and path is not None:
+            inputs.check(Path(path), f.name.upper())
 
 
 def finished(subject: Subject, directory: str) -> dict:
@@ -63,6 +64,9 @@ def finished(subject: Subject, directory: str) -> dict:
     if done is None:
         what = "is not a finished stage's directory" if place.exists() else "is not there"
         raise StageError(what, place, f"Run: make {WRITER[directory]} ID={subject.name}")
+    if not isinstance(done.get("outputs", {}).get("digest"), str):
+        again = f"Remove {place} and run: make {WRITER[directory]} ID={subject.name}"
+        raise StageError("its receipt does not say what it holds", place / RECEIPT, again)
     return done
 
 
@@ -77,7 +81,7 @@ def changes(parts: dict[str, str], done: dict) -> list[str]:
     for name in sorted(parts.keys() | before.keys()):
         a, b = before.get(name), parts.get(name)
         if a != b:
-            short = [x if x is None or len(x) < 24 else x[:8] for x in (a, b)]
+            short = [x if x is None or len(str(x)) < 24 else str(x)[:8] for x in (a, b)]
             words.append(f"{name}: {short[0]} -> {short[1]}")
     return words
 
@@ -93,4 +97,6 @@ def is_done(stage: Stage, subject: Subject, parts: dict[str, str]) -> tuple[bool
     changed = changes(parts, done)
     if changed:
         return False, f"{stage.name} {subject.name}: to do again, changed: {'; '.join(changed)}"
+    if gone := lacking(subject.directory(stage.writes)):
+        return False, f"{stage.name} {subject.name}: to do again, {gone} of its files are gone"
     return True, f"{stage.name} {subject.name}: nothing to do, {subject.directory(stage.writes)} is up to date"

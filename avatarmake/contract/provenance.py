@@ -1,12 +1,13 @@
 """Where a result came from: host, package versions, and the memory it took."""
 
-import os
 import platform
 import threading
 from importlib import metadata
 from pathlib import Path
 
 import psutil
+
+from avatarmake.limits import cores
 
 
 def package_versions() -> dict[str, str]:
@@ -18,7 +19,7 @@ def host_facts() -> dict:
     """CPU, memory, GPU and driver of the machine, as the stage saw them."""
     facts = {
         "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
         "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
         "kernel": platform.release(),
         "python": platform.python_version(),
@@ -33,16 +34,18 @@ def host_facts() -> dict:
 
 
 def _cpu_name() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
+    listed = Path("/proc/cpuinfo")  # Linux's; on aarch64 without a name
+    for line in listed.read_text().splitlines() if listed.exists() else []:
         if line.startswith("model name"):
             return line.split(":", 1)[1].strip()
-    return platform.processor()
+    return platform.processor() or platform.machine()
 
 
 class PeakMemory:
     """Peak memory of this process and its children together, in MB (10^6 bytes), sampled twice a second.
 
-    Proportional set size, so that pages shared by forked workers count once.
+    Proportional set size where the system has it (Linux), so that pages shared by forked workers count once; else what
+    is each process's own (macOS).
     """
 
     def __init__(self, interval: float = 0.5):
@@ -67,7 +70,16 @@ class PeakMemory:
         me, total = psutil.Process(), 0
         for process in [me, *me.children(recursive=True)]:
             try:
-                total += process.memory_full_info().pss
+                total += _memory(process)
             except (psutil.NoSuchProcess, psutil.AccessDenied):
                 continue
         self.peak_mb = max(self.peak_mb, round(total / 1e6, 1))
+
+
+def _memory(process: psutil.Process) -> int:
+    """Bytes that end with this process."""
+    try:
+        info = process.memory_full_info()
+    except psutil.AccessDenied:
+        return process.memory_info().rss
+    return info.pss if hasattr(info, "pss") else info.uss

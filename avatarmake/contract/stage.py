@@ -2,7 +2,8 @@
 
 A stage reads the directories of others and writes exactly one of its own. What holds it to that, a room each:
 key.py says what a result depends on, execution.py runs a stage unless it is done, publication.py makes its directory
-appear whole or not at all, command.py is its command line.
+appear whole or not at all and in the place of nothing that is not its own (ownership.py), receipts.py reads what it
+says of itself, presence.py keeps two hosts apart, command.py is its command line.
 """
 
 import importlib
@@ -32,6 +33,9 @@ class Stage:
     assets: Callable[[Any], tuple[str, ...]] = lambda config: ()
     # config -> assets without which it cannot run, one of each tuple: looked for before an image is built or work begun
     needs: Callable[[Any], tuple[tuple[str, ...], ...]] = lambda config: ()
+    # a flag of its config with which it takes over what others put into its directory: it keeps the content of all of
+    # that in its new one. Without it they are refused
+    adopts: str = ""
     uses: tuple[str, ...] = ()  # packages of other stages that it imports, and whose edits are therefore its own
 
 
@@ -55,6 +59,7 @@ class Job:
     config: Any
     out: Path  # write here and nowhere else; it becomes the stage's directory when run() returns
     resumed: bool = False  # `out` holds what a killed run with the same key left
+    theirs: tuple[str, ...] = ()  # files in the stage's directory that it did not make; `""`: none of it
 
     def read(self, directory: str) -> Path:
         """The directory of another stage that this one declared in `reads`."""

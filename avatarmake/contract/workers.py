@@ -2,20 +2,19 @@
 
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
-from pathlib import Path
+from multiprocessing import get_context, parent_process
 
 from avatarmake.errors import Exit, StageError
+from avatarmake.limits import cores
 
 
 def how_many(asked: int, runs: int) -> int:
     """As many as asked for, 0 being one per core, and never more than there are runs of work."""
-    return min(asked or len(os.sched_getaffinity(0)), runs)
+    return min(asked or cores(), runs)
 
 
 @contextmanager
@@ -29,7 +28,7 @@ def worker_pool(count: int, modules: Sequence[str], begin: Callable, *plan) -> I
     os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")  # read when numpy is imported
     context = get_context("forkserver")
     context.set_forkserver_preload(list(modules))
-    with ProcessPoolExecutor(count, context, _begin, (os.getpid(), begin, plan)) as pool:
+    with ProcessPoolExecutor(count, context, _begin, (begin, plan)) as pool:
         try:
             yield pool
         except BrokenProcessPool as e:
@@ -40,13 +39,12 @@ def worker_pool(count: int, modules: Sequence[str], begin: Callable, *plan) -> I
             raise
 
 
-def _begin(parent: int, begin: Callable, plan: tuple) -> None:
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+def _begin(begin: Callable, plan: tuple) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     begin(*plan)
 
 
-def _end_with(parent: int) -> None:
-    """A killed parent takes its workers with it: nobody else would end them."""
-    while Path(f"/proc/{parent}").exists():
-        time.sleep(1)
+def _end_with_parent() -> None:
+    """A killed stage takes its workers with it: nobody else would end them."""
+    parent_process().join()  # the stage, not the server that forked this process: a pipe of its own closes
     os._exit(1)

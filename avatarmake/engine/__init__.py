@@ -5,8 +5,9 @@ from pathlib import Path
 
 from avatarmake.assets import need_one
 from avatarmake.contract import layout
+from avatarmake.contract.execution import recover_if_torn
 from avatarmake.contract.layout import Subject
-from avatarmake.contract.publication import receipt
+from avatarmake.contract.receipts import receipt, vouched
 from avatarmake.contract.stage import load
 from avatarmake.engine.revision import revision
 from avatarmake.errors import Exit, StageError
@@ -36,7 +37,10 @@ def run(name: str, argv: list[str]) -> int:
     """Run a stage unless it is done: `ID [--data D] [options]`. Returns its exit code (local: becomes the stage)."""
     from avatarmake.engine import docker, local, request
 
-    stage = load(tracker(_subject(argv)) if name == "track" else name)
+    subject = _subject(argv)
+    if subject:
+        recover_if_torn(load(name), subject)  # or there is nothing that remembers the options
+    stage = load(tracker(subject) if name == "track" else name)
     asked = request.parse(stage, argv)
     if asked is None:
         return Exit.OK
@@ -68,7 +72,6 @@ def tracker(subject: Subject | None) -> str:
         raise StageError(f"there is no tracker '{asked}'", next=known, exit=Exit.USAGE)
     if asked:
         return layout.TRACKERS[asked]
-    done = receipt(subject.directory("tracking")) if subject else None
-    return done["stage"] if done else "track"
-
-
+    tracking = subject.directory("tracking") if subject else None
+    done = receipt(tracking) if tracking and vouched(tracking) else None
+    return (done or {}).get("stage", "track")

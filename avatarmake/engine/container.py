@@ -6,6 +6,8 @@ shared volume and to /tmp, and reads the inputs that the stage's options name. `
 
 import json
 import os
+import platform
+import re
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
@@ -16,6 +18,7 @@ from avatarmake import assets, host
 from avatarmake.contract import upstream
 from avatarmake.contract.stage import Stage
 from avatarmake.engine.request import Request
+from avatarmake.files import inputs
 
 
 def settings(request: Request, environment: dict, info: dict) -> dict:
@@ -23,6 +26,7 @@ def settings(request: Request, environment: dict, info: dict) -> dict:
     mounts, config = _mounts(request)
     variables = request.variables("docker", Path("/data"), Path("/assets"))
     variables |= {"AVATARMAKE_UPSTREAM": "/upstream"} if request.stage.upstream else {}
+    variables["AVATARMAKE_HOST"] = platform.node()
     passed = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "TERM", "COLUMNS")
     variables |= {name: os.environ[name] for name in passed if name in os.environ}
     variables["AVATARMAKE_ENVIRONMENT"] = json.dumps(environment)
@@ -57,6 +61,12 @@ def confinement(info: dict) -> dict:
     }
 
 
+def places(request: Request) -> dict[str, str]:
+    """Path in the container -> on the host, of all that it sees of the host; the assets' even where there are none."""
+    mounts, _ = _mounts(request)
+    return {"/assets": str(assets.folder())} | {mount["Target"]: mount["Source"] for mount in mounts}
+
+
 def _mounts(request: Request) -> tuple[list[Mount], object]:
     """The shared volume, the assets and the inputs; and the config with the inputs where the container sees them."""
     data = request.subject.data.absolute()
@@ -71,9 +81,17 @@ def _mounts(request: Request) -> tuple[list[Mount], object]:
     for f in fields(request.config):
         path = getattr(request.config, f.name)
         if f.metadata.get("input") and path is not None:
-            inside[f.name] = Path("/input") / f.name / path.name
-            mounts.append(Mount(str(inside[f.name]), str(path), type="bind", read_only=True))
+            place = inputs.place(path)  # of numbered files their folder
+            mounted = Path("/input") / f.name / place.name
+            inside[f.name] = mounted / path.relative_to(place)
+            mounts.append(Mount(str(mounted), str(place), type="bind", read_only=True))
     return mounts, replace(request.config, **inside)
+
+
+def as_the_user_knows(mounts: dict[str, str], text: str) -> str:
+    """What a container says, with the host's paths (`mounts`: path inside -> on the host) in place of its own."""
+    inside = "|".join(re.escape(path) for path in sorted(mounts, key=len, reverse=True))
+    return re.sub(rf"(?<![\w/.~-])(?:{inside})(?![\w-]|\.\w)", lambda found: mounts[found[0]], text)
 
 
 def gpus(stage: Stage, info: dict) -> list[DeviceRequest]:

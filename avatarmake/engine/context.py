@@ -1,10 +1,11 @@
 """What an image is built from: exactly the files that its stage needs, in a tar that is the same on every checkout.
 
-Times, owners and modes are fixed, so that Docker's cache and the image's id depend on content alone; an edit in one
-stage changes the context of no other.
+In two halves: the packages, and the sources upon those. Times, owners and modes are fixed, so that Docker's cache and
+the image's id depend on content alone; an edit in one stage changes the context of no other.
 """
 
 import hashlib
+import io
 import tarfile
 import tempfile
 from pathlib import Path
@@ -27,27 +28,67 @@ def files(stage: str) -> list[Path]:
 
 def digest(stage: str, base: str) -> str:
     """What the image is made of, in one hash: the files by name and content, and the base image's id."""
-    h = hashlib.sha256(base.encode())
-    for name, path in _named(stage).items():
-        h.update(f"{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
-    return h.hexdigest()
+    return _hash(base, _packages(stage) | _sources(stage))
 
 
-def _named(stage: str) -> dict[str, Path]:
-    """Name in the context -> file: the repository's, and the wheels that the user adds. The lock stands for its own."""
-    added = {f"pytorch3d/{wheel.name}": wheel for wheel in pytorch3d.wheels(stage)}
-    return {path.relative_to(ROOT).as_posix(): path for path in files(stage)} | added
+def environment_digest(stage: str, base: str) -> str:
+    """What the image of the stage's packages is made of, likewise."""
+    return _hash(base, {"Dockerfile": _halves(stage)[0], **_packages(stage)})
 
 
 def pack(stage: str) -> IO[bytes]:
-    """The build context: the stage's files, and the wheels that its lock and the user ask for."""
-    packed = tempfile.TemporaryFile()
+    """The build context of the stage's sources, upon the image that ARG ENVIRONMENT names."""
+    return _pack({"Dockerfile": _halves(stage)[1], **_sources(stage)})
+
+
+def pack_environment(stage: str) -> IO[bytes]:
+    """The build context of the stage's packages: its lock, and the wheels that this and the user ask for."""
     needed = wheels.wheels(ROOT / "docker" / stage / "requirements.lock")
+    named = {f"wheels/{wheel.name}": wheel for wheel in needed}
+    return _pack({"Dockerfile": _halves(stage)[0], **_packages(stage), **named})
+
+
+def _halves(stage: str) -> tuple[bytes, bytes]:
+    """The Dockerfile up to its part `environment`, and what follows as one of its own.
+
+    The classic builder runs every part up to the last, whether it has changed or not; so it gets one half at a time.
+    """
+    text = (ROOT / "docker" / stage / "Dockerfile").read_bytes()
+    packages, _, sources = text.rpartition(b"\nFROM environment\n")
+    return packages, b"ARG ENVIRONMENT\nFROM ${ENVIRONMENT}\n" + sources
+
+
+def _sources(stage: str) -> dict[str, Path]:
+    """Name in the context -> file of the repository."""
+    return {path.relative_to(ROOT).as_posix(): path for path in files(stage)}
+
+
+def _packages(stage: str) -> dict[str, Path]:
+    """The lock, which stands for its own wheels, and the wheels that the user adds."""
+    lock = ROOT / "docker" / stage / "requirements.lock"
+    return {lock.relative_to(ROOT).as_posix(): lock} | {f"pytorch3d/{w.name}": w for w in pytorch3d.wheels(stage)}
+
+
+def _hash(base: str, named: dict[str, Path | bytes]) -> str:
+    h = hashlib.sha256(base.encode())
+    for name, content in sorted(named.items()):
+        h.update(f"{name}\0".encode() + hashlib.sha256(_bytes(content)).digest())
+    return h.hexdigest()
+
+
+def _bytes(content: Path | bytes) -> bytes:
+    return content if isinstance(content, bytes) else content.read_bytes()
+
+
+def _pack(named: dict[str, Path | bytes]) -> IO[bytes]:
+    packed = tempfile.TemporaryFile()
     with tarfile.open(fileobj=packed, mode="w") as tar:
-        for name, path in {**_named(stage), **{f"wheels/{wheel.name}": wheel for wheel in needed}}.items():
+        for name, content in named.items():
             entry = tarfile.TarInfo(name)
-            entry.mode, entry.mtime, entry.size = 0o644, 1, path.stat().st_size
-            with path.open("rb") as f:
+            entry.mode, entry.mtime = 0o644, 1
+            with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as f:
+                entry.size = f.seek(0, io.SEEK_END)
+                f.seek(0)
                 tar.addfile(entry, f)
     packed.seek(0)
     return packed

@@ -15,17 +15,18 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from avatarmake import ROOT, __version__, host
 from avatarmake.contract.stage import Stage, load
-from avatarmake.engine import container, context
+from avatarmake.engine import builder, container, context
 from avatarmake.engine.request import Request
 from avatarmake.engine.revision import git, revision
 from avatarmake.environments import pytorch3d
 from avatarmake.errors import Exit, StageError
+from avatarmake.registry import alone
 
 # by digest, so that the same sources make the same image anywhere; Python 3.11.16, of 2026-09
 BASE = "python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b"
 OWN_BASE = "avatarmake/base:bookworm"  # `make base`, where no registry of images can be reached
-INPUTS = "stages.avatarmake.inputs"  # label: digest of what the image was made of
-ADDED = "stages.avatarmake.pytorch3d"  # label: the wheels that PYTORCH3D added
+INPUTS = f"{builder.OURS}inputs"  # label: digest of what the image was made of
+ADDED = f"{builder.OURS}pytorch3d"  # label: the wheels that PYTORCH3D added
 
 
 def client() -> docker.DockerClient:
@@ -68,6 +69,11 @@ def _reason(error: Exception) -> str:
 
 def tag(stage: str) -> str:
     return f"avatarmake/{stage}:latest"
+
+
+def environment(stage: str) -> str:
+    """The name of the image that `tag(stage)` starts from."""
+    return f"avatarmake/{stage}:environment"
 
 
 def image(stage: str) -> docker.models.images.Image | None:
@@ -114,38 +120,31 @@ def build(stage: str, force: bool = False) -> tuple[docker.models.images.Image, 
     if not added and there is not None and there.labels.get(ADDED):
         extra = ", without the PyTorch3D that it had: PYTORCH3D= is not set"
     print(f"{stage}: building its image on {base_name}{extra}", file=sys.stderr, flush=True)
-    arguments, labels = {"BASE": base_name}, _labels(load(stage), base_name, inputs)
-    if added:
-        arguments["PYTORCH3D"] = labels[ADDED] = added
-    with context.pack(stage) as packed:
-        _build(connection, stage, packed, arguments, labels)
+    labels = _labels(load(stage), base_name, inputs) | ({ADDED: added} if added else {})
+    with alone("images"):  # one build at a time: each sweeps up what has no name, and another's has none yet
+        packages = _environment(connection, stage, base_name, base_id, added)
+        with context.pack(stage) as packed:
+            _build(connection, stage, packed, tag(stage), {"ENVIRONMENT": packages}, labels)
     return image(stage), True
 
 
-def _build(
-    connection: docker.DockerClient, stage: str, packed: IO[bytes], arguments: dict[str, str], labels: dict[str, str]
-) -> None:
-    """Send the context, show the steps. The context holds all that is needed: a build has no network."""
-    lines = connection.api.build(
-        fileobj=packed,
-        custom_context=True,
-        dockerfile=f"docker/{stage}/Dockerfile",
-        tag=tag(stage),
-        buildargs=arguments,
-        network_mode="none",
-        labels=labels,
-        rm=True,
-        forcerm=True,
-        decode=True,
-    )
-    said: list[str] = []
-    for line in lines:
-        text = line.get("stream", "")
-        said += [text.rstrip()] if text.strip() else []
-        if text.startswith("Step ") or os.environ.get("VERBOSE"):
-            print(f"  {text.rstrip()}", file=sys.stderr, flush=True)
-        if "error" in line:
-            raise _failure(stage, line["error"], said)
+def _environment(connection: docker.DockerClient, stage: str, base_name: str, base_id: str, added: str) -> str:
+    """The image of the stage's packages alone, which its own starts from: an edit of sources installs nothing anew."""
+    name, inputs = environment(stage), context.environment_digest(stage, base_id)
+    with contextlib.suppress(ImageNotFound):
+        if connection.images.get(name).labels.get(INPUTS) == inputs:
+            return name
+    arguments = {"BASE": base_name} | ({"PYTORCH3D": added} if added else {})
+    with context.pack_environment(stage) as packed:
+        _build(connection, stage, packed, name, arguments, {INPUTS: inputs})
+    return name
+
+
+def _build(connection: docker.DockerClient, stage: str, packed: IO[bytes], name: str, *settings: dict) -> None:
+    try:
+        builder.build(connection, packed, name, *settings)
+    except builder.BuildError as e:
+        raise _failure(stage, str(e), e.said) from None
 
 
 def _failure(stage: str, error: str, said: list[str]) -> StageError:
@@ -198,7 +197,7 @@ def run(request: Request, environment: dict) -> int:
     settings = container.settings(request, environment, connection.info())
     with _explained():
         held = connection.containers.create(built.id, **settings)
-    return _stream(held, request.subject.data.absolute())
+    return _stream(held, container.places(request))
 
 
 def _join_running(connection: docker.DockerClient, request: Request) -> None:
@@ -208,12 +207,12 @@ def _join_running(connection: docker.DockerClient, request: Request) -> None:
         with contextlib.suppress(NotFound):
             if left.status == "running":
                 print(f"{request.stage.name}: still running in container {left.short_id}; joining it", flush=True)
-                _stream(left, request.subject.data.absolute(), start=False)
+                _stream(left, container.places(request), start=False)
             else:
                 left.remove(force=True)
 
 
-def _stream(held: docker.models.containers.Container, data: Path, start: bool = True) -> int:
+def _stream(held: docker.models.containers.Container, places: dict[str, str], start: bool = True) -> int:
     """Start a container, pass its output on until it ends, and remove it. Returns its exit code."""
     try:
         with _explained(), _stopping_on_signals(held):
@@ -222,8 +221,8 @@ def _stream(held: docker.models.containers.Container, data: Path, start: bool = 
                 held.start()
             for out, err in output:
                 for text, stream in ((out, sys.stdout), (err, sys.stderr)):
-                    if text:  # paths as the user knows them
-                        stream.write(text.decode(errors="replace").replace("/data/", f"{data}/"))
+                    if text:
+                        stream.write(container.as_the_user_knows(places, text.decode(errors="replace")))
                         stream.flush()
             code = held.wait()["StatusCode"]
         held.reload()

@@ -55,7 +55,7 @@ class Request:
         done = receipt(self.subject.directory(self.stage.writes))
         config, kept = self.config, {}
         for f in fields(config):
-            if done and f.metadata.get("input") and f.name in self.remembered and f.name in done["parts"]:
+            if done and f.metadata.get("input") and f.name in self.remembered and f.name in done.get("parts", {}):
                 config, kept[f.name] = replace(config, **{f.name: None}), done["parts"][f.name]
         resolved = replace(self.stage, resolve=lambda subject, config: config)
         return is_done(self.stage, self.subject, key_parts(resolved, self.subject, config) | kept)
@@ -143,7 +143,8 @@ def _remembered(stage: Stage, subject: Subject) -> dict[str, str]:
     """The options of the run that made what is there, less those that the stage no longer has."""
     done = receipt(subject.directory(stage.writes)) or {}
     names = {f.name for f in fields(stage.config)} if done.get("stage") == stage.name else set()
-    return {k: v for k, v in done.get("environment", {}).get("options", {}).items() if k in names}
+    options = done.get("environment", {}).get("options")
+    return {k: v for k, v in options.items() if k in names} if isinstance(options, dict) else {}
 
 
 def _lasts(f) -> bool:

@@ -1,6 +1,7 @@
 """Content digests of files and directories: sha256, over names and bytes, nothing else."""
 
 import hashlib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -8,8 +9,9 @@ from pathlib import Path
 def digest_files(paths: Iterable[Path], root: Path) -> str:
     h = hashlib.sha256()
     for path in paths:
-        h.update(f"{path.relative_to(root)}\0".encode())
-        h.update(hashlib.sha256(path.read_bytes()).digest())
+        h.update(os.fsencode(path.relative_to(root)) + b"\0")  # names need not be UTF-8
+        with path.open("rb") as f:
+            h.update(hashlib.file_digest(f, "sha256").digest())
     return h.hexdigest()
 
 

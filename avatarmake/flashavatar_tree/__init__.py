@@ -7,26 +7,26 @@ Links unless copies are asked for. FlashAvatar writes log/ into dataset/<ID>, so
 ours in each of the two says what was made there: what it does not name is never overwritten.
 """
 
-import contextlib
 import errno
-import fcntl
 import json
 import os
 import shlex
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 from avatarmake import ROOT, assets
 from avatarmake.contract.layout import WRITER, Subject
 from avatarmake.contract.progress import progress
 from avatarmake.errors import Exit, StageError
+from avatarmake.files.digests import digest_path
+from avatarmake.files.locking import locked
 from avatarmake.files.whole import whole
 from avatarmake.flashavatar_tree.checks import Checked, check, check_names, folders, names
 
 REPOSITORY = "https://github.com/USTC3DV/FlashAvatar-code"
 CHECKOUT = ROOT / "upstream" / "FlashAvatar"
 MARK = "avatarmake.json"  # what we made, beside it; FlashAvatar looks at neither of the two folders' listings
+SUMS = "avatarmake.sha256"  # copies as we made them: a file that was changed since is its changer's
 LICENSED = {  # what its train.py reads and its repository may not hold -> our assets for it, the first that is there
     "flame/generic_model.pkl": ("flame2020", "flame2023"),
     "flame/FLAME_masks/FLAME_masks.pkl": ("flame_masks",),
@@ -39,12 +39,14 @@ def make(subject: Subject, folder: Path, copy: bool) -> tuple[Checked, bool]:
     checked = check(subject)
     folder.mkdir(parents=True, exist_ok=True)
     homes = _homes(subject, folder)
-    with _alone(folder):
+    with locked(folder):  # one at a time, and no file left behind
         for home, sources in homes.items():
             _refuse_others(home, sources)
         marks = {home: _mark(subject, home, sources, checked, copy) for home, sources in homes.items()}
         if all(_is_there(home, homes[home], mark) for home, mark in marks.items()):
             return checked, False
+        for home, sources in homes.items():
+            _refuse_changed(home, sources)
         _build(homes, marks, copy)
     return checked, True
 
@@ -64,17 +66,6 @@ def _refuse_place(subject: Subject, folder: Path) -> None:
     for name in WRITER:
         if folder.resolve().is_relative_to(subject.directory(name).resolve()):
             raise StageError("belongs to a stage", folder, "Name another folder with --to", Exit.USAGE)
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One at a time below a folder; the lock is on the folder itself and leaves no file."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 # --- what is ours ---------------------------------------------------------------------------------------------------
@@ -111,6 +102,17 @@ def _refuse_others(home: Path, sources: list[Path]) -> None:
             ours = not entry.exists()
         if not ours:
             raise StageError("holds or is something that this command did not make", entry, way_out, Exit.USAGE)
+
+
+def _refuse_changed(home: Path, sources: list[Path]) -> None:
+    """Raises StageError for a copy that is not as we made it. By content: it takes seconds, and is about to go."""
+    sums = (home / SUMS).read_text() if (home / SUMS).exists() else ""
+    made = {name: digest for digest, _, name in (line.partition("  ") for line in sums.splitlines())}
+    for copies in [home / s.name for s in sources if (home / s.name).is_dir() and not (home / s.name).is_symlink()]:
+        for path in sorted(copies.iterdir()):
+            if digest_path(path) != made.get(path.relative_to(home).as_posix()):
+                what = "was changed since this command copied it"
+                raise StageError(what, path, f"Move {copies} away, or name another folder with --to", Exit.USAGE)
 
 
 def _strays(entry: Path, mark: dict) -> set[str]:
@@ -158,6 +160,9 @@ def _write_mark(home: Path, mark: dict, place: Path) -> None:
     """A home that is new appears with its mark in it."""
     first = home if home.exists() else place / "home"
     first.mkdir(exist_ok=True)
+    copies = [path for name in mark.get("copies", []) for path in sorted((place / name).iterdir())]
+    with whole(first / SUMS) as temporary:
+        temporary.write_text("".join(f"{digest_path(p)}  {p.relative_to(place).as_posix()}\n" for p in copies))
     with whole(first / MARK) as temporary:
         temporary.write_text(json.dumps(mark, indent=1))
     if first != home:

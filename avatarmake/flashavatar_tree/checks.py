@@ -1,6 +1,5 @@
 """What FlashAvatar would stumble over, found before it does: it counts files, and reads one camera for all frames."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from avatarmake.contract.layout import IMAGE_SIZE, WRITER, Subject
 from avatarmake.contract.progress import progress
 from avatarmake.errors import StageError
 from avatarmake.flashavatar_tree.plain import frame_values, image_format
+from avatarmake.formats.descriptions import read_index
 
 HELD_OUT = 500  # frames at the end that it tests on, and never trains on
 MOST = 10_000  # frames that it trains on, the first
@@ -54,7 +54,7 @@ def check(subject: Subject) -> Checked:
     made_of = receipts["masks"].get("parts", {}).get("dataset/", digests["dataset"])
     if made_of != digests["dataset"]:
         raise StageError("was made for another dataset/", masks, f"Run: make mask ID={subject.name}")
-    index = json.loads((dataset / "index.json").read_text())
+    index = read_index(dataset / "index.json", subject.name)
     frames = len(index["images"])
     for folder, channels in folders(subject).items():
         check_names(folder, frames, f"Run: make {WRITER[folder.parent.name]} ID={subject.name}")

@@ -2,13 +2,15 @@
 
 import pickle
 import struct
-import zipfile
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from avatarmake.errors import StageError
+from avatarmake.formats import zips
+from avatarmake.formats.memo import bounded
 
+LARGEST = 1 << 24  # bytes of a frame's pickle, which has three thousand
 PNG_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}  # colour type -> channels; 3 is a palette, whose values are no levels
 JPEG_SIZES = {*range(0xFFC0, 0xFFD0)} - {0xFFC4, 0xFFC8, 0xFFCC}  # the markers SOF0 to SOF15
 
@@ -23,8 +25,8 @@ def image_format(path: Path) -> tuple[int, int, int]:
                 return width, height, PNG_CHANNELS.get(colour, 0) if depth == 8 else 0
             if start.startswith(b"\xff\xd8"):
                 return _jpeg_format(f)
-    except struct.error as e:
-        raise StageError("is truncated", path) from e
+    except (struct.error, OSError) as e:
+        raise StageError(f"is truncated or cannot be read ({e})", path) from e
     raise StageError("is neither JPEG nor PNG", path)
 
 
@@ -42,9 +44,9 @@ def _jpeg_format(f: BinaryIO) -> tuple[int, int, int]:
 def frame_values(path: Path) -> dict[str, Any]:
     """A .frame that convert wrote: nested dicts, arrays as flat tuples of numbers. Runs nothing. Raises StageError."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            return _plain(_Reader(BytesIO(archive.read("archive/data.pkl"))).load())
-    except (zipfile.BadZipFile, pickle.UnpicklingError, struct.error, EOFError, LookupError, AttributeError) as e:
+        with zips.opened(path) as archive:
+            return _plain(_Reader(BytesIO(bounded(zips.read(archive, "archive/data.pkl", LARGEST)))).load())
+    except Exception as e:  # a torn pickle fails in as many ways as there are bytes in it
         raise StageError(f"cannot be read: {e}", path, f"Run: make convert ID={path.parents[2].name}") from e
 
 

@@ -4,6 +4,7 @@ Arrays are uint8: (H,W,3) RGB or (H,W). Pixel centres are at +0.5: pixel (i, j) 
 by `s` takes a point at x to s x, exactly. Files appear whole or not at all.
 """
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +21,17 @@ LABELS = (
 LABEL = {name: number for number, name in enumerate(LABELS)}
 
 
+LARGEST, LONGEST = 1 << 25, 1 << 15  # pixels, and those of a side (8K has 33 million): a broken file says any number
+
+
 def read_rgb(path: Path) -> np.ndarray:
     """-> (H,W,3). Raises StageError when there is no such image or it cannot be decoded."""
-    return np.asarray(_open(path).convert("RGB"))
+    return np.asarray(opened(path).convert("RGB"))
 
 
 def read_mask(path: Path) -> np.ndarray:
     """-> (H,W), the values as they are stored; a colour image is an error, not a guess."""
-    image = _open(path)
+    image = opened(path)
     if image.mode != "L":
         raise StageError(f"its mode is {image.mode}, expected L: one channel of 8 bits", path)
     return np.asarray(image)
@@ -35,12 +39,17 @@ def read_mask(path: Path) -> np.ndarray:
 
 def read_labels(path: Path) -> np.ndarray:
     """-> (H,W) of a map of BiSeNet's classes 0..18; grey or indexed colours, as tools write them."""
-    image = _open(path)
+    image = opened(path)
     labels = np.asarray(image) if image.mode in ("L", "P") else None
     if labels is None or labels.max() >= len(LABELS):
         what = f"its mode is {image.mode}" if labels is None else f"it holds a {labels.max()}"
         raise StageError(f"is not a map of BiSeNet's classes: {what}, expected one channel of 0 to 18", path)
     return labels
+
+
+def size(path: Path) -> tuple[int, int]:
+    """(w, h), by its header alone. Raises StageError as the others do."""
+    return opened(path, header_only=True).size
 
 
 def write_jpeg(path: Path, image: np.ndarray, quality: int = 95) -> None:
@@ -96,14 +105,18 @@ def _image(array: np.ndarray):
     return Image.fromarray(np.ascontiguousarray(array))
 
 
-def _open(path: Path):
+def opened(path: Path, header_only: bool = False):
+    """-> Pillow's image, its pixels read. Raises StageError when there is none or it cannot be decoded."""
     from PIL import Image
 
     try:
         image = Image.open(path)
-        image.load()
+        if math.prod(image.size) > LARGEST or max(image.size) > LONGEST:
+            raise ValueError("{} x {} pixels".format(*image.size))
+        if not header_only:
+            image.load()
     except FileNotFoundError as e:
         raise StageError("there is no such image", path) from e
-    except (OSError, ValueError, SyntaxError) as e:  # Pillow raises SyntaxError for a broken PNG
+    except Exception as e:  # Pillow raises SyntaxError for a broken PNG, and what its decoders make of broken lengths
         raise StageError(f"cannot be read as an image: {e}", path) from e
     return image

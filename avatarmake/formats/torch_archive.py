@@ -8,6 +8,7 @@ of names that plain arrays and tensors need, and refuses every other by name bef
 import io
 import math
 import pickle
+import re
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -17,10 +18,15 @@ import numpy as np
 from numpy.core.multiarray import _reconstruct
 
 from avatarmake.errors import StageError
+from avatarmake.formats import zips
+from avatarmake.formats.memo import bounded
 
-LARGEST = 1 << 26  # numbers in a tensor, which may be more than in its storage
+LARGEST_RECORD = 1 << 30  # bytes
+LARGEST = 1 << 26  # bytes of a pickle, and numbers in a tensor, which may be more than in its storage
 FOLDER = "archive"  # torch's own name when it saves to a stream
+BFLOAT16 = "bfloat16"  # the upper half of a float32, which numpy has no name for
 STORAGES = {
+    "BFloat16Storage": BFLOAT16,
     "FloatStorage": "<f4",
     "DoubleStorage": "<f8",
     "HalfStorage": "<f2",
@@ -31,6 +37,12 @@ STORAGES = {
     "ByteStorage": "u1",
     "BoolStorage": "?",
 }
+
+
+KINDS = re.compile(
+    r"torch(\.storage)? (\w+Storage|q?u?int\d+\w*|b?float\d+\w*|complex\d+)"
+    r"|torch\._utils _rebuild_(\w*tensor\w*|device_tensor_from_numpy)"
+)
 
 
 def dump(value: Any, path: Path) -> None:
@@ -50,7 +62,7 @@ def load(path: Path) -> Any:
     Raises StageError for a file that is no such archive, and for a pickle that names anything else.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zips.opened(path) as archive:
             return _Reader(archive).load()
     except zipfile.BadZipFile as e:
         with path.open("rb") as f:
@@ -76,15 +88,17 @@ class _Reader(pickle.Unpickler):
         if len(pickles) != 1:
             raise StageError("holds no data.pkl: not written by torch.save")
         self._archive, self._folder = archive, pickles[0].rsplit("/", 1)[0]
-        if f"{self._folder}/byteorder" in names and archive.read(f"{self._folder}/byteorder") != b"little":
+        order = f"{self._folder}/byteorder"
+        if order in names and zips.read(archive, order, LARGEST) != b"little":
             raise StageError("was written on a big-endian machine")
-        super().__init__(io.BytesIO(archive.read(pickles[0])), encoding="latin1")
+        super().__init__(io.BytesIO(bounded(zips.read(archive, pickles[0], LARGEST))), encoding="latin1")
 
     def find_class(self, module: str, name: str) -> Any:
         known = _KNOWN.get((module, name))
         if known is None and module in ("torch", "torch.storage") and name in STORAGES:
             known = STORAGES[name]
         if known is None:
+            refuse_kind(module, name)
             raise StageError(
                 f"its pickle asks for {module}.{name}, which numbers have no use for; nothing of it was run",
                 next="Do not load it elsewhere either; get the file again from where it was made",
@@ -96,7 +110,21 @@ class _Reader(pickle.Unpickler):
         kind, dtype, key, _, count = pid
         if kind != "storage" or dtype not in STORAGES.values():
             raise StageError(f"refers to an unknown kind of record, {kind}")
-        return np.frombuffer(self._archive.read(f"{self._folder}/data/{key}"), dtype)[:count]
+        return numbers(zips.read(self._archive, f"{self._folder}/data/{key}", LARGEST_RECORD), dtype)[:count]
+
+
+def numbers(raw: bytes, dtype: str) -> np.ndarray:
+    """A storage's bytes as a flat array; bfloat16 comes as the float32 that it is the upper half of."""
+    if dtype == BFLOAT16:
+        return (np.frombuffer(raw, "<u2").astype("<u4") << 16).view("<f4")
+    return np.frombuffer(raw, dtype)
+
+
+def refuse_kind(module: str, name: str) -> None:
+    """Raises StageError for a name of PyTorch's own for numbers that are not read here: float8, complex, quantised."""
+    if KINDS.fullmatch(f"{module} {name}"):
+        what = f"holds a kind of numbers that is not read here: {module}.{name}"
+        raise StageError(what, next="Save it again as float32: torch.save({k: v.float() for k, v in weights.items()})")
 
 
 def _array(subtype: Any, shape: tuple, code: Any) -> np.ndarray:

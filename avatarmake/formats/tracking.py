@@ -5,23 +5,27 @@ is float32; in memory there is no batch axis. Source: flame-head-tracker v4.1 (c
 tracker_video.
 """
 
-import io
+import re
 import zipfile
-import zlib
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from avatarmake.contract import layout
 from avatarmake.contract.layout import IMAGE_SIZE
+from avatarmake.errors import StageError
 from avatarmake.files.whole import whole
+from avatarmake.formats import npy, zips
 from avatarmake.formats.arrays import checked, wrong
+from avatarmake.formats.npz import write_npz
 from avatarmake.geometry import cameras
 
 TRACKER_SIZE = 256  # side in pixels that flame-head-tracker's K refers to, whatever the image
 LEFT_BLINK, RIGHT_BLINK = 9, 10  # eyeBlinkLeft, eyeBlinkRight among MediaPipe's 52 blendshapes
+LARGEST = 1 << 26  # bytes of an array, of which the largest that is read has four thousand
+PADDED = range(2, 10)  # digits of a file's number that somebody padded with zeros
 
 
 def _zeros(*shape: int) -> Any:
@@ -67,9 +71,26 @@ _NPZ = {
     "head_pose": ("head_pose", (3,), "axis-angle", True),
     "neck_pose": ("neck_pose", (3,), "axis-angle", True),
 }
+
+
 def tracked_indices(root: Path) -> list[int]:
-    """The 0-based numbers of a tracking directory's .npz files, in order. Image `index + 1` of frames/."""
-    return sorted(int(p.stem) for p in root.glob("*.npz") if p.stem.isdecimal())
+    """The 0-based numbers of a tracking directory's .npz files, in order. Image `index + 1` of frames/.
+
+    Raises StageError where two files have the same number: 7.npz and 00007.npz.
+    """
+    files: dict[int, Path] = {}
+    for path in root.glob("*.npz"):
+        if re.fullmatch("[0-9]{1,9}", path.stem) and files.setdefault(int(path.stem), path) != path:
+            other = files[int(path.stem)].name
+            raise StageError(f"is frame {int(path.stem)}, and so is {other}", path, "Move one of them away")
+    return sorted(files)
+
+
+def tracked_file(root: Path, index: int) -> Path:
+    """The file of a frame that is there: 7.npz as trackers name it, or padded by a user's hand, 00007.npz."""
+    plain = layout.tracking_file(root, index)
+    padded = (root / f"{index:0{width}d}.npz" for width in PADDED)
+    return plain if plain.exists() else next((p for p in padded if p.exists()), plain)
 
 
 def write_tracking(path: Path, t: Tracking) -> None:
@@ -86,41 +107,30 @@ def write_tracking(path: Path, t: Tracking) -> None:
     arrays["fov"] = np.array([2 * np.degrees(np.arctan(TRACKER_SIZE / 2 / focal))], np.float32)
     arrays["tex"] = np.zeros((1, 50), np.float32)  # the texture model that landmark fitting does not use
     arrays["light"] = np.zeros((1, 9, 3), np.float32)
-    with whole(path) as temporary, temporary.open("wb") as f:
-        np.savez(f, **arrays)
+    with whole(path) as temporary:
+        write_npz(temporary, arrays)
 
 
 def read_tracking(path: Path) -> Tracking:
     """Read and check one frame, ours or upstream's own. Raises StageError that says what is wrong and where."""
     values = {}
     try:
-        with zipfile.ZipFile(path) as npz:
+        with zips.opened(path) as npz:
             there = set(npz.namelist())
             for name, (key, shape, meaning, optional) in _NPZ.items():
                 if f"{key}.npy" in there:
-                    values[name] = checked(_npy(npz.read(f"{key}.npy")), (1, *shape), meaning, key, path)[0]
+                    array = _batch_of_one(npy.array(zips.read(npz, f"{key}.npy", LARGEST)), shape)
+                    values[name] = checked(array, (1, *shape), meaning, key, path)[0]
                 elif not optional:
                     raise wrong(path, f"has no {key}")
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError, KeyError, OSError) as e:
-        if isinstance(e, OSError) and e.errno is not None:
-            raise
+    except (zipfile.BadZipFile, ValueError) as e:
         raise wrong(path, f"is no readable .npz: truncated or corrupt ({e})") from e
     values["intrinsics"] = cameras.scaled_intrinsics(values["intrinsics"], IMAGE_SIZE / TRACKER_SIZE).astype(np.float32)
     return Tracking(**values)
 
 
-def _npy(raw: bytes) -> np.ndarray:
-    """The .npy format: what np.load(allow_pickle=False) does, in half the time, because headers are parsed once."""
-    if raw[:8] != b"\x93NUMPY\x01\x00":
-        return np.lib.format.read_array(io.BytesIO(raw), allow_pickle=False)
-    end = 10 + int.from_bytes(raw[8:10], "little")
-    shape, fortran_order, dtype = _npy_header(raw[8:end])
-    if dtype.hasobject:
-        raise ValueError("an array of Python objects, which could run code")
-    return np.frombuffer(raw, dtype, offset=end).reshape(shape, order="F" if fortran_order else "C").copy()
-
-
-@lru_cache(256)
-def _npy_header(raw: bytes) -> tuple[tuple, bool, np.dtype]:
-    """numpy evaluates the header as Python source, which takes longer than reading the array; headers repeat."""
-    return np.lib.format.read_array_header_1_0(io.BytesIO(raw))
+def _batch_of_one(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """With one leading axis of 1, where other tools have dropped it or added more."""
+    while array.ndim > len(shape) + 1 and array.shape[0] == 1:
+        array = array[0]
+    return array[None] if array.shape == shape else array

@@ -12,7 +12,8 @@ from avatarmake.contract.stage import Job
 from avatarmake.contract.workers import how_many, worker_pool
 from avatarmake.errors import StageError
 from avatarmake.files.whole import whole
-from avatarmake.formats.tracking import read_tracking, tracked_indices
+from avatarmake.formats.descriptions import read_crop, read_tracker
+from avatarmake.formats.tracking import read_tracking, tracked_file, tracked_indices
 from avatarmake.geometry.jitter import jitter_px
 from avatarmake.head_model.model import HeadModel
 from stages.convert import STAGE
@@ -26,7 +27,7 @@ UPSTREAM = {"tracker": "flame-head-tracker", "head_model": "flame"}
 
 def run(job: Job) -> dict:
     tracking, frames = job.read("tracking"), job.read("frames")
-    crop = _json(frames / "crop.json", f"make frames ID={job.subject.name}")
+    crop = read_crop(frames / "crop.json", job.subject.name)
     tracker = _tracker(tracking, job.subject.name)
     head = _head(tracker, tracking, job.subject.name)
     indices = _indices(tracking, tracker, len(crop["source_frames"]), job.subject.name)
@@ -38,7 +39,7 @@ def run(job: Job) -> dict:
         job.out,
         tuple(indices),
         head.at_landmarks(head.landmark_ids),
-        read_tracking(layout.tracking_file(tracking, indices[0])),
+        read_tracking(tracked_file(tracking, indices[0])),
     )
     seen = Seen(*map(np.array, zip(*job.progress(_frames(_chunks(job, plan)), len(indices)), strict=True)))
     _write_index(job, plan, crop, head, weights(indices, crop, tracker))
@@ -61,16 +62,9 @@ def run(job: Job) -> dict:
     return facts
 
 
-def _json(path, command: str) -> dict:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as e:
-        raise StageError(f"cannot be read: {e}", path, f"Run: {command}") from e
-
-
 def _tracker(tracking, subject: str) -> dict:
     path = tracking / "tracker.json"
-    return _json(path, f"make track ID={subject}") if path.exists() else UPSTREAM
+    return read_tracker(path, subject) if path.exists() else UPSTREAM
 
 
 def _head(tracker: dict, tracking, subject: str) -> HeadModel:
@@ -97,7 +91,7 @@ def _indices(tracking, tracker: dict, images: int, subject: str) -> list[int]:
     if not found:
         raise StageError("holds no tracked frame: no face was found in the video", tracking, "Choose another video")
     if found[-1] >= images:
-        last = layout.tracking_file(tracking, found[-1])
+        last = tracked_file(tracking, found[-1])
         raise StageError(f"belongs to image {found[-1] + 1}, and there are {images}", last, again)
     return found
 
@@ -122,11 +116,12 @@ def _frames(chunks: Iterable[Seen]) -> Iterator[tuple]:
 
 
 def _write_index(job: Job, plan: Plan, crop: dict, head: HeadModel, counts: list[float]) -> None:
-    """index.json: which source frame each image of the dataset is, and how much it counts in training."""
+    """index.json: which source frame each image of the dataset is, which box of it, how much it counts in training."""
     index = {
         "head_model": head.name,
         "head_model_digest": head.digest,
         "image_size": list(plan.first.image_size),
+        "source": {"size": [crop["source"]["width"], crop["source"]["height"]], "box": crop["box"]},
         "fps": crop["fps"],
         "focal": float(plan.first.intrinsics[0, 0]),
         "images": [i + 1 for i in plan.indices],

@@ -11,7 +11,7 @@ from avatarmake.contract import layout
 from avatarmake.errors import StageError
 from avatarmake.files.whole import whole
 from avatarmake.formats.frame import read_frame, write_frame
-from avatarmake.formats.tracking import Tracking, read_tracking
+from avatarmake.formats.tracking import Tracking, read_tracking, tracked_file
 from avatarmake.geometry.jitter import RIGID
 from avatarmake.head_model.model import HeadModel
 from stages.convert import check
@@ -53,7 +53,7 @@ def work(plan: Plan, start: int, stop: int) -> Seen:
             f"its landmarks reproject {errors.max():.4g} px from where the tracker has them, expected less than "
             f"{check.TOLERANCE_PX}: the dataset would show another head",
             layout.checkpoint_file(plan.out, start + worst),
-            f"It was made from {layout.tracking_file(plan.tracking, plan.indices[start + worst])}: please report this",
+            f"It was made from {tracked_file(plan.tracking, plan.indices[start + worst])}: please report this",
         )
     columns = np.flatnonzero(np.isin(plan.head.landmark_ids, RIGID))
     return Seen(errors.max(1), errors.mean(1), seen[:, columns].astype(np.float32))
@@ -62,7 +62,7 @@ def work(plan: Plan, start: int, stop: int) -> Seen:
 def _one(plan: Plan, j: int) -> Tracking:
     """Dataset frame j: its .frame and its image."""
     index = plan.indices[j]
-    source = layout.tracking_file(plan.tracking, index)
+    source = tracked_file(plan.tracking, index)
     tracking = read_tracking(source)
     where = f"{source.parent.name}/{source.name}"
     same_video(tracking, plan.first, where, f"{source.parent.name}/{plan.indices[0]}.npz")

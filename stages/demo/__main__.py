@@ -7,6 +7,7 @@ from avatarmake.contract.command import main
 from avatarmake.contract.stage import Job
 from avatarmake.errors import Exit, StageError
 from avatarmake.files.whole import whole
+from avatarmake.formats.npz import write_npz
 from stages.demo import STAGE, scene, script
 from stages.demo.video import write_video
 
@@ -34,22 +35,22 @@ def run(job: Job) -> dict:
 
     with whole(job.out / "video.mp4") as path:
         write_video(path, film(), fps, size)
+    truth = {
+        "shape": who.shape,
+        "expression": act.expression,
+        "jaw_pose": act.jaw_pose,
+        "eye_pose": act.eye_pose,
+        "eyelids": act.eyelids,
+        "R": act.r,
+        "t": act.t,
+        "intrinsics": act.intrinsics,
+        "image_size": np.array([size, size]),
+        "landmarks": marks,
+        "fps": fps,
+        "head_model_digest": model.digest,
+    }
     with whole(job.out / "truth.npz") as path:
-        np.savez(
-            path,
-            shape=who.shape,
-            expression=act.expression,
-            jaw_pose=act.jaw_pose,
-            eye_pose=act.eye_pose,
-            eyelids=act.eyelids,
-            R=act.r,
-            t=act.t,
-            intrinsics=act.intrinsics,
-            image_size=np.array([size, size]),
-            landmarks=marks,
-            fps=fps,
-            head_model_digest=model.digest,
-        )
+        write_npz(path, truth)
     return {"frames_in": 0, "frames_out": n, "size": size, "fps": fps}
 
 

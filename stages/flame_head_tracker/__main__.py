@@ -16,6 +16,7 @@ from avatarmake.detection import quality
 from avatarmake.errors import StageError
 from avatarmake.files.whole import whole
 from avatarmake.formats import images
+from avatarmake.formats.descriptions import read_crop
 from avatarmake.formats.tracking import write_tracking
 from avatarmake.head_model.model import HeadModel
 from stages.flame_head_tracker import STAGE
@@ -27,7 +28,7 @@ LOOKS = 24  # images over the whole video that are looked at for the person's sh
 
 def run(job: Job) -> dict:
     frames = job.read("frames")
-    count = len(json.loads((frames / "crop.json").read_text())["source_frames"])
+    count = len(read_crop(frames / "crop.json", job.subject.name, "source_frames")["source_frames"])
     head = head_model.load("flame")  # a missing asset is said before the work
     finished, scratch = job.out / "tracker.json", job.out / "batches"
     if not finished.exists():

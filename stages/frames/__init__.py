@@ -8,12 +8,16 @@ from avatarmake.contract.layout import Subject
 from avatarmake.contract.publication import receipt
 from avatarmake.contract.stage import Stage, option
 from avatarmake.errors import Exit, StageError
+from avatarmake.files.inputs import place
+from stages.frames.images import images
 
 
 @dataclass(frozen=True)
 class FramesConfig:
-    video: Path | None = option(None, "the video; else data/<ID>/video.mp4, or the demo's own", input=True)
-    fps: float | None = option(None, "images per second of video; else every frame")
+    video: Path | None = option(
+        None, "the video, a folder of images or 'seq/%05d.png'; else data/<ID>/video.mp4, or the demo's own", input=True
+    )
+    fps: float | None = option(None, "images per second of video; else every frame. Of images: how many are a second")
     margin: float = option(0.6, "room around the face for hair and neck, in face heights")
     samples: int = option(32, "frames in which the face is looked for")
     person: str = option("largest", "whose face: largest, followed over cuts; or one alone: left, right, its number")
@@ -32,20 +36,27 @@ class FramesConfig:
 
 
 def with_video(subject: Subject, config: FramesConfig) -> FramesConfig:
-    """Fill in the video: the one given, the subject's own, or the one these frames were cut from before."""
-    if config.video is not None:
-        return config
-    if subject.video.exists():
-        return replace(config, video=subject.video)
+    """Fill in the video: the one given, the subject's own, or the one these frames were cut from before.
+
+    Raises StageError where there is none, and for images that are no video, before anything of them is read.
+    """
     before = (receipt(subject.directory("frames")) or {}).get("config", {}).get("video")
-    if before and Path(before).exists():
-        return replace(config, video=Path(before))
-    raise StageError(
-        "there is no video of this subject",
-        subject.root,
-        f"Give one: make frames ID={subject.name} VIDEO=path/to/video.mp4",
-        Exit.USAGE,
-    )
+    if config.video is None and subject.video.exists():
+        config = replace(config, video=subject.video)
+    elif config.video is None and before and place(Path(before)).exists():
+        config = replace(config, video=Path(before))
+    if config.video is None:
+        raise StageError(
+            "there is no video of this subject",
+            subject.root,
+            f"Give one: make frames ID={subject.name} VIDEO=path/to/video.mp4",
+            Exit.USAGE,
+        )
+    found = images(config.video)
+    if found and config.fps is None:
+        what = f"is {len(found)} images, and nothing says how many of them are a second"
+        raise StageError(what, config.video, "Say it: FPS=25", Exit.USAGE)
+    return config
 
 
 STAGE = Stage(

@@ -1,7 +1,6 @@
 """Two passes over a video: a sparse one finds the head, the second cuts its square out of every frame."""
 
 import json
-import os
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -16,9 +15,12 @@ from avatarmake.contract.stage import Job
 from avatarmake.errors import StageError
 from avatarmake.files.whole import whole
 from avatarmake.formats.images import crop, resize, write_jpeg
+from avatarmake.limits import cores
 from avatarmake.stretches import words
-from stages.frames import STAGE
+from stages.frames import STAGE, FramesConfig
+from stages.frames.images import images
 from stages.frames.people import Choice, Person, choose, find_people
+from stages.frames.sequence import Sequence
 from stages.frames.stills import Stills, small_grey
 from stages.frames.turn import LOOKS, best_turn, turned
 from stages.frames.video import Frame, Video
@@ -31,7 +33,7 @@ EPSILON = 1e-9  # seconds
 
 def run(job: Job) -> dict:
     config = job.config
-    with Video(Path(config.video)) as video:
+    with _opened(config) as video:
         description = job.out / "crop.json"
         if job.resumed and description.exists():
             crop_json = json.loads(description.read_text())
@@ -53,8 +55,7 @@ def run(job: Job) -> dict:
                 times.append(round(frame.time, 6))
                 path = frame_image(job.out, len(indices))
                 writer.write(path, None if path.exists() else turned(frame.rgb(), crop_json["turn"]))
-        if video.unreadable:
-            print(f"frames: {video.unreadable} frames of the video cannot be read, left out", file=sys.stderr)
+        _say_notes(crop_json, video)
         crop_json["source"]["frames"] = total
         crop_json["fps"] = min(config.fps or video.fps, video.fps)
         still = {"repeats": writer.stills.repeats, "black": writer.stills.black}
@@ -70,6 +71,12 @@ def run(job: Job) -> dict:
         **{name: len(numbers) for name, numbers in still.items()},
         "source": crop_json["source"],
     }
+
+
+def _opened(config: FramesConfig) -> Video | Sequence:
+    path = Path(config.video)
+    found = images(path)
+    return Sequence(path, found, config.fps) if found else Video(path)
 
 
 def _find_head(job: Job, video: Video) -> dict:
@@ -117,12 +124,12 @@ def _look(job: Job, video: Video, turn: int) -> tuple[list[Person], list[float]]
     """The people in a sparse sample of the video, turned; the samples' times."""
     samples, times = job.config.samples, []
 
-    def images() -> Iterator[np.ndarray]:
+    def pictures() -> Iterator[np.ndarray]:
         for frame in job.progress(video.samples(samples), samples, "frames: looking for the face"):
             times.append(frame.time)
             yield turned(frame.rgb(), turn)
 
-    return find_people(images())[0], times
+    return find_people(pictures())[0], times
 
 
 def _mostly_upright(people: list[Person], samples: int) -> bool:
@@ -153,6 +160,13 @@ def _say_stills(still: dict[str, list[int]]) -> None:
 
 def _say(line: str) -> None:
     print(f"frames: {line}", file=sys.stderr, flush=True)
+
+
+def _say_notes(crop_json: dict, video: Video) -> None:
+    """What is unusual about the video and what was done about it: a line each, here and in crop.json."""
+    crop_json["source"]["notes"] = video.lines
+    for line in video.lines:
+        _say(f"{video.path.name}: {line}")
 
 
 def at_rate(frames: Iterable[Frame], fps: float | None, source_fps: float) -> Iterator[Frame]:
@@ -188,7 +202,7 @@ class ImageWriter:
 
     def __init__(self, box: tuple[int, int, int]):
         self._box = box
-        self._threads = len(os.sched_getaffinity(0))
+        self._threads = cores()
         self._pool = ThreadPoolExecutor(self._threads)
         self._waiting: deque[Future[np.ndarray]] = deque()
         self.stills = Stills()

@@ -1,23 +1,31 @@
 """Reading a video: upright RGB frames one at a time, whatever the file's rotation, pixels, timestamps and faults.
 
-Memory does not depend on the video's length: a frame is converted to RGB only when it is asked for.
+Memory does not depend on the video's length: a frame is converted to RGB only when it is asked for. What a file says of
+itself is checked where files are known to be wrong, and what was done about it is in `lines`.
 """
 
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import av
-import av.error
 import numpy as np
-from av.video.reformatter import Colorspace
 
 from avatarmake.errors import StageError
+from stages.frames.colour import Colours
+from stages.frames.interlaced import Deinterlacer
+from stages.frames.shapes import Orientation, is_turned, most_used, turned
+from stages.frames.streams import Stream, Survey
+from stages.frames.timing import Clock, Rates, rate_by_count, rate_by_timestamps, same
 
-READABLE = 0.9  # of a video: with less, it is refused rather than half used
+READABLE = 0.9  # of the frames that are there: with less, a video is refused rather than half used
 ENOUGH_KEYFRAMES = 12  # to see where a head goes without decoding all that lies between
-HD = 720  # rows from which untagged video is BT.709, as players take it
+PROBED = 16  # frames from whose timestamps it is seen whether they make sense: more than any encoder reorders
+ONE_SHAPE = ("mov", "avi")  # containers that state one for the whole stream, and list their packets in front
 
 
 @dataclass
@@ -26,8 +34,8 @@ class Frame:
 
     index: int
     time: float
-    video: "Video"
-    coded: av.VideoFrame
+    video: Any  # what it came from: a Video, or images
+    coded: Any
 
     def rgb(self) -> np.ndarray:
         return self.video.upright(self.coded)
@@ -42,11 +50,8 @@ class Video:
 
     def __init__(self, path: Path):
         self.path = path
-        self.unreadable = 0  # frames or packets that the last `frames()` had to leave out
-        try:
-            self._container = av.open(str(path))
-        except (OSError, ValueError) as e:  # PyAV's errors are both; an errno, or what is wrong with the data
-            raise StageError(f"cannot be read as a video: {_reason(e)}", path, "Give another file") from e
+        self._file = Stream(path)
+        self._forget()
         try:
             self._describe()
         except BaseException:
@@ -54,35 +59,56 @@ class Video:
             raise
 
     def _describe(self) -> None:
-        if not self._container.streams.video:
-            raise StageError("has no video stream", self.path, "Give another file")
-        self._stream = self._container.streams.video[0]
-        self._stream.thread_type = "AUTO"
-        self._size = (0, 0)
-        first = next(self._decode(), None)
-        if first is None:
+        probed = list(islice(self._file.decode(), PROBED))
+        if not probed:
             raise StageError("not one frame of it can be decoded", self.path, "Give another file")
-        self._matrix = _display_matrix(first)
-        pixel = self._stream.sample_aspect_ratio or 1  # width of a pixel over its height
-        self._size = (max(round(first.width * pixel), 1), first.height)
-        turned = abs(self._matrix[0, 1]) > abs(self._matrix[0, 0])
-        self.width, self.height = self._size[::-1] if turned else self._size
-        self.rotation = -first.rotation % 360
-        self.fps = float(self._stream.average_rate or self._stream.guessed_rate or 25)
-        self._start = first.time or 0.0
+        self._orientation = Orientation(self._file.stream.sample_aspect_ratio or 1)
+        self.colours = Colours(probed[0], self.path)
+        self._start = probed[0].time or 0.0
         self.duration = self._duration()
+        one = any(name in self._file.container.format.name for name in ONE_SHAPE)
+        self._shape = most_used({} if one else self._survey.counts()) or self._orientation.shape(probed[0])
+        self.width, self.height = self._shape.width, self._shape.height
+        self.rotation = -probed[0].rotation % 360
+        self._clock = self._timed([frame.time for frame in probed])
+        self.fps = self._clock.rate
+
+    def _timed(self, first: list[float | None]) -> Clock:
+        stream = self._file.stream
+        said = [float(r) if r else None for r in (stream.average_rate, stream.guessed_rate, stream.base_rate)]
+        rates = Rates(*said, self.duration)
+        clock = Clock(first, rates.declared)
+        if not clock.believed:
+            clock = Clock(first, rate_by_count(rates, self._survey.packets))
+        elif rates.doubtful(first):
+            clock = Clock(first, rate_by_timestamps(rates, self._timestamps()))
+        if same(clock.rate, rates.declared):
+            self._rate_line = ""
+        else:
+            self._rate_line = f"it says {rates.declared:g} frames a second, but has {clock.rate:g}, which is taken"
+        return clock
+
+    def _timestamps(self) -> list[float]:
+        """All there are, in seconds; those of the index where it lists every packet, since it costs nothing."""
+        stream = self._file.stream
+        entries = [entry.timestamp for entry in stream.index_entries]
+        whole = len(entries) > PROBED and len(entries) == stream.frames
+        return [t * float(stream.time_base) for t in (entries if whole else self._survey.stamps)]
 
     def _duration(self) -> float | None:
-        if self._stream.duration:
-            seconds = float(self._stream.duration * self._stream.time_base)
-        elif self._container.duration:
-            seconds = self._container.duration / av.time_base
-        else:
+        stream, container = self._file.stream, self._file.container
+        if stream.duration:
+            return float(stream.duration * stream.time_base)
+        with contextlib.suppress(KeyError, ValueError):  # Matroska's, of this stream: its sound may be longer
+            hours, minutes, seconds = stream.metadata["DURATION"].split(":")
+            return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - self._start
+        if not container.duration:
             return None
-        return seconds - self._start if "matroska" in self._container.format.name else seconds  # it counts from 0
+        seconds = container.duration / av.time_base
+        return seconds - self._start if "matroska" in container.format.name else seconds  # it counts from 0
 
     def close(self) -> None:
-        self._container.close()
+        self._file.close()
 
     def __enter__(self) -> "Video":
         return self
@@ -92,129 +118,102 @@ class Video:
 
     def upright(self, coded: av.VideoFrame) -> np.ndarray:
         """-> (height, width, 3) uint8 as a player shows it; transparency over white."""
-        untagged = coded.colorspace in (0, 2) and coded.height >= HD
-        options = {"width": self._size[0], "height": self._size[1]}
-        if untagged and coded.format.name.startswith("yuv"):
-            options["src_colorspace"] = Colorspace.ITU709
-        if any(component.is_alpha for component in coded.format.components):
-            rgba = coded.to_ndarray(format="rgba", **options)
-            alpha = rgba[..., 3:].astype(np.uint16)
-            image = ((rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-        else:
-            image = coded.to_ndarray(format="rgb24", **options)
-        return _turned(image, self._matrix)
+        matrix = self._orientation.matrix(coded)
+        size = (self.height, self.width) if is_turned(matrix) else (self.width, self.height)
+        return turned(self.colours.rgb(coded, *size), matrix)
 
     def frames(self) -> Iterator[Frame]:
-        """Every frame from the start. Frames that cannot be decoded are left out and counted in `unreadable`.
+        """Every frame from the start that has the video's shape; the others, and what cannot be decoded, are counted.
 
-        Raises StageError at the end when less than nine tenths of the video could be read.
+        Raises StageError at the end when less than nine tenths of the frames could be read.
         """
-        self._rewind()
-        self.unreadable, count, last = 0, 0, 0.0
-        for index, coded in enumerate(self._decode()):
+        self._file.rewind()
+        self._forget()
+        self._clock.restart()
+        count, index, corrupt, seen = 0, -1, -1, 0.0
+        for index, coded in enumerate(self._deinterlacer(self._file.decode())):
+            time = self._clock.time(coded.time)
             if coded.is_corrupt:
-                self.unreadable += 1
+                self._corrupt, corrupt = self._corrupt + 1, index
                 continue
-            last = index / self.fps if coded.time is None else coded.time - self._start
             count += 1
-            yield Frame(index, last, self, coded)
-        seen = last + 1 / self.fps
-        if count < READABLE * (count + self.unreadable) or seen < READABLE * (self.duration or 0):
-            of = f" of {self.duration:.1f}" if self.duration else ""
+            seen = time + max(float((coded.duration or 0) * (coded.time_base or 0)), 1 / self.fps)
+            if self._fits(coded):
+                yield Frame(index, time, self, coded)
+        self.seconds = seen
+        self._broken_end = self._file.broken_end or 0 <= index <= corrupt
+        if count < READABLE * (count + self.unreadable):
             raise StageError(
-                f"breaks off: {count} frames can be read, {seen:.1f}{of} s, {self.unreadable} cannot",
+                f"breaks off: {count} frames can be read, {self.unreadable} cannot",
                 self.path,
                 "Copy it again, or cut off what is broken",
             )
 
+    @property
+    def unreadable(self) -> int:
+        """Frames or packets that the last `frames()` had to leave out."""
+        return self._corrupt + self._file.undecodable
+
     def samples(self, count: int) -> Iterator[Frame]:
         """About `count` frames spread over the video: key frames where it has enough, else decoded on the way."""
-        if self._sample_times and len(self._sample_times) >= min(count, ENOUGH_KEYFRAMES):
-            yield from self._key_frames(count)
+        stamps = self._file.key_stamps()
+        if stamps and len(stamps) >= min(count, ENOUGH_KEYFRAMES):
+            picks = np.unique(np.linspace(0, len(stamps) - 1, min(count, len(stamps))).round().astype(int))
+            for number, pick in enumerate(picks):
+                coded = self._file.key_frame(stamps[pick])
+                if coded is not None and not coded.is_corrupt and self._fits(coded):
+                    yield Frame(number, (coded.time or 0.0) - self._start, self, coded)
             return
-        step = max(1, self._packets() // count)
-        with self._skipping("NONREF"):  # B frames that no other needs: a third to a half of the work
-            for frame in self._quietly():
+        step = max(1, self._survey.packets // count)
+        # without B frames that no other needs, a third to a half of the work; the second pass says what is broken
+        with self._file.skipping("NONREF"), contextlib.suppress(StageError):
+            for frame in self.frames():
                 if frame.index % step == 0:
                     yield frame
 
+    @property
+    def lines(self) -> list[str]:
+        """What is unusual about the file and what was done about it; complete after `frames()`."""
+        size = f"{self.width} x {self.height}"
+        said = {
+            self.colours.line: True,
+            self._rate_line: True,
+            self._clock.line: True,
+            "it is interlaced: each frame was made whole (bwdif)": self._deinterlacer.count,
+            f"its picture changes size: {self.scaled} frames were scaled to {size}": self.scaled,
+            f"its picture changes shape: {self.left_out} frames that are not like {size} were left out": self.left_out,
+            f"{self.unreadable} frames of it cannot be read, left out": self.unreadable,
+            self._cut_line: True,
+        }
+        return [line for line, holds in said.items() if line and holds]
+
     # --- inside ----------------------------------------------------------------------------------------------------
 
+    def _forget(self) -> None:
+        """What the last `frames()` counted."""
+        self._file.forget()
+        self._corrupt = self.left_out = self.scaled = 0
+        self.seconds = 0.0
+        self._broken_end = False
+        self._deinterlacer = Deinterlacer()
+
+    @cached_property
+    def _survey(self) -> Survey:
+        """Made when it is first needed, if it is needed at all."""
+        return self._file.survey(self._orientation.shape)
+
     @property
-    def _sample_times(self) -> list[int]:
-        return [e.timestamp for e in self._stream.index_entries if e.is_keyframe]
+    def _cut_line(self) -> str:
+        missing = self.duration - self.seconds if self.duration and self.seconds else 0
+        if missing > max(3 / self.fps, 0.02 * (self.duration or 0)):
+            return f"it ends after {self.seconds:.1f} s of {self.duration:.1f} s: it seems to be cut off"
+        return f"its end is damaged after {self.seconds:.1f} s: it seems to be cut off" if self._broken_end else ""
 
-    def _key_frames(self, count: int) -> Iterator[Frame]:
-        times = self._sample_times
-        picks = np.unique(np.linspace(0, len(times) - 1, min(count, len(times))).round().astype(int))
-        for number, pick in enumerate(picks):
-            with contextlib.suppress(av.error.FFmpegError):
-                self._container.seek(times[pick], stream=self._stream)
-                coded = next(self._decode(), None)
-                if coded is not None and not coded.is_corrupt:
-                    yield Frame(number, (coded.time or 0.0) - self._start, self, coded)
-
-    def _packets(self) -> int:
-        self._rewind()
-        count = 0
-        with contextlib.suppress(av.error.FFmpegError):
-            count = sum(packet.size > 0 for packet in self._container.demux(self._stream))
-        return count
-
-    @contextlib.contextmanager
-    def _skipping(self, what: str) -> Iterator[None]:
-        context = self._stream.codec_context
-        before, context.skip_frame = context.skip_frame, what
-        try:
-            yield
-        finally:
-            context.skip_frame = before
-
-    def _quietly(self) -> Iterator[Frame]:
-        with contextlib.suppress(StageError):  # the second pass says what is broken
-            yield from self.frames()
-
-    def _rewind(self) -> None:
-        with contextlib.suppress(av.error.FFmpegError):
-            self._container.seek(0)
-            return
-        self._container.close()  # no index to seek by
-        self._container = av.open(str(self.path))
-        self._stream = self._container.streams.video[0]
-        self._stream.thread_type = "AUTO"
-
-    def _decode(self) -> Iterator[av.VideoFrame]:
-        packets = self._container.demux(self._stream)
-        while True:
-            try:
-                packet = next(packets, None)
-            except av.error.FFmpegError:  # cut off within a packet
-                return
-            if packet is None:
-                return
-            try:
-                yield from packet.decode()
-            except av.error.FFmpegError:
-                self.unreadable += 1
-
-
-def _display_matrix(frame: av.VideoFrame) -> np.ndarray:
-    """(2,2): where the coded image's x and y axes (y down) point in the upright one; rows are x, y."""
-    for data in frame.side_data:
-        if data.type.name == "DISPLAYMATRIX":
-            m = np.frombuffer(bytes(data), np.int32).reshape(3, 3) / 65536
-            return m[:2, :2]
-    return np.eye(2)
-
-
-def _turned(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """The image as a display matrix (quarter turns and mirrorings) shows it; a view."""
-    (a, b), (c, d) = matrix
-    if abs(b) > abs(a):
-        image = image.swapaxes(0, 1)
-        a, d = c, b
-    return image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
-
-
-def _reason(e: Exception) -> str:
-    return getattr(e, "strerror", None) or str(e)
+    def _fits(self, coded: av.VideoFrame) -> bool:
+        shape = self._orientation.shape(coded)
+        if shape == self._shape:
+            return True
+        like = shape.is_like(self._shape)
+        self.scaled += like
+        self.left_out += not like
+        return like

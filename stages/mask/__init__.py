@@ -9,13 +9,22 @@ from avatarmake.errors import Exit, StageError
 HEAD_LABELS = frozenset({*range(1, 16), 17})  # BiSeNet: all but background, cloth (16) and hat (18)
 HAT_LABEL = 18
 BISENET = ("bisenet", "bisenet_torch")  # an ONNX and PyTorch's weights: the first of these assets that is there
-KNOWN = {"parser": ("auto", "head_model", "bisenet"), "matting": ("auto", "selfie", "robust")}
+KNOWN = {
+    "numbering": ("auto", "bisenet", "celebamask"),
+    "parser": ("auto", "head_model", "bisenet"),
+    "matting": ("auto", "selfie", "robust"),
+}
 
 
 @dataclass(frozen=True)
 class MaskConfig:
     labels: Path | None = option(
-        None, "folder of BiSeNet label maps: 00001.png ..., numbered as dataset/imgs or as frames/", input=True
+        None,
+        "folder of label maps: 00001.png ..., numbered as dataset/imgs or as frames/, of crops or frames",
+        input=True,
+    )
+    numbering: str = option(
+        "auto", "the numbers of the label maps: bisenet, celebamask, or auto: as they lie on the tracked head"
     )
     parser: str = option(
         "auto",
@@ -24,7 +33,9 @@ class MaskConfig:
     matting: str = option(
         "auto", "alpha from: selfie, robust (the asset robust_video_matting), or auto: the latter where it is"
     )
-    mouth_labels: str = option("11,12,13", "labels that make the mouth: 11 alone is empty on closed lips")
+    mouth_labels: str = option(
+        "11,12,13", "labels that make the mouth, in BiSeNet's numbers: 11 alone is empty on closed lips"
+    )
     hat: bool = option(False, "a hat belongs to the head")
     fix: bool = option(
         False, "audit the masks that are there, whoever made them, and replace what is wrong", key=False, again=True
@@ -63,6 +74,7 @@ STAGE = Stage(
     reads=("dataset",),
     writes="masks",
     config=MaskConfig,
+    adopts="fix",
     assets=lambda config: config.assets,
     needs=lambda config: (
         *([BISENET] if config.parser == "bisenet" else []),

@@ -2,9 +2,8 @@
 
 import contextlib
 import json
-import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,18 +11,21 @@ import numpy as np
 from avatarmake import assets, head_model
 from avatarmake.contract.command import main
 from avatarmake.contract.layout import checkpoint_file
-from avatarmake.contract.publication import RECEIPT, SUMS, receipt
+from avatarmake.contract.publication import RECEIPT, SUMS
 from avatarmake.contract.stage import Job
 from avatarmake.contract.workers import how_many, worker_pool
 from avatarmake.errors import StageError
 from avatarmake.files.whole import whole
+from avatarmake.formats.descriptions import read_index
 from avatarmake.formats.frame import read_frame
-from stages.mask import BISENET, STAGE, MaskConfig, work
-from stages.mask.audit import FAULTS
-from stages.mask.geometry import HeadProjector
+from stages.mask import BISENET, STAGE, MaskConfig, brought, label_maps, work
+from stages.mask.audit import FAULTS, MISFITS
+from stages.mask.brought import PARTS, Brought
+from stages.mask.geometry import HeadProjector, HeadView
+from stages.mask.label_maps import LabelMaps
 from stages.mask.pictures import write_examples
-from stages.mask.source import PARTS, Plan
-from stages.mask.work import Done, Finding, mask_file, take_over
+from stages.mask.source import Plan
+from stages.mask.work import Done, Finding, take_over
 
 CHUNK = 128  # images a process takes at a time; it looks at two more, their neighbours
 REPLACED = "replaced"  # below masks/: files that an audit put aside
@@ -32,30 +34,30 @@ OURS = {RECEIPT, SUMS, "audit.json"}
 
 def run(job: Job) -> dict:
     old = job.subject.directory("masks")
-    before = receipt(old)
-    others = _made_by_others(old, before)
-    if others and not job.config.fix:
-        raise StageError(
-            "holds masks that this stage did not make",
-            old,
-            f"Keep what is good of them: make mask ID={job.subject.name} FIX=1. Or move the folder away",
-        )
     _start_anew_if_other_mode(job)
-    plan = _plan(job)
+    index = read_index(job.read("dataset") / "index.json", job.subject.name)
+    projector = _projector(job, index)
+
+    def views(numbers: list[int]) -> list[HeadView]:
+        return projector.views([read_frame(checkpoint_file(job.read("dataset"), n - 1)) for n in numbers])
+
+    plan = _plan(job, index, projector, views)
     for folder in ("alpha", "parsing"):
         (job.out / folder).mkdir(exist_ok=True)
-    audited = old if job.config.fix and old.exists() else None
+    audited = brought.found(old, index, views) if job.config.fix and old.is_dir() else None
     findings, areas = [], {"neckhead": [], "mouth": []}
     for done in _runs(job, plan, audited):
         findings += done.findings
         areas["neckhead"] += done.neckhead
         areas["mouth"] += done.mouth
-    findings += _put_aside(job.out, old, findings, plan.count, bool(audited))
+    findings += _put_aside(job.out, old, findings, plan.count, audited)
     report = _audit_report(findings, plan.count, bool(audited))
     if audited:
-        write_examples(job.out, old, plan.dataset, findings)
+        write_examples(job.out, audited, plan.dataset, findings)
         for fault, count in report["faults"].items():
             print(f"mask: {count} x {fault}: {FAULTS[fault]}")
+        if sum(report["faults"].get(fault, 0) for fault in MISFITS) > report["files"] / 2:
+            print("mask: most of them do not fit the tracked head: they seem to be another video's, or cut otherwise")
         print(f"mask: {report['kept']} files kept, {report['mended']} mended, {report['regenerated']} made anew")
     with whole(job.out / "audit.json") as temporary:
         temporary.write_text(json.dumps(report, indent=1))
@@ -68,15 +70,9 @@ def run(job: Job) -> dict:
         "label_maps": len(plan.labels),
         **{f"{part}_area_median": float(np.median(a)) for part, a in areas.items()},
         **report,
-        "made_by_others": report["kept"] + report["mended"] if others else 0,
+        # what another tool or a hand made stays theirs: such a directory is not replaced without a word
+        "made_by_others": report["kept"] + report["mended"] if audited and job.theirs else 0,
     }
-
-
-def _made_by_others(old: Path, before: dict | None) -> bool:
-    """Whether masks/ holds what another tool, or a hand, made."""
-    if before is not None:
-        return before["facts"].get("made_by_others", 0) > 0
-    return old.exists() and any(p.is_file() for p in old.rglob("*"))
 
 
 def _start_anew_if_other_mode(job: Job) -> None:
@@ -90,19 +86,23 @@ def _start_anew_if_other_mode(job: Job) -> None:
         mark.touch()
 
 
-def _plan(job: Job) -> Plan:
+def _projector(job: Job, index: dict) -> HeadProjector:
     dataset = job.read("dataset")
-    index = json.loads((dataset / "index.json").read_text())
     model = head_model.load(index["head_model"])
     if model.digest != index["head_model_digest"]:
         again = f"Run: make track convert ID={job.subject.name}"
         raise StageError(f"was made with another version of head model '{index['head_model']}'", dataset, again)
+    return HeadProjector(model, read_frame(checkpoint_file(dataset, 0)).shape)
+
+
+def _plan(job: Job, index: dict, projector: HeadProjector, views: Callable[[list[int]], list[HeadView]]) -> Plan:
     parser, matting = _networks(job.config)
+    given, numbering = job.config.labels, job.config.numbering
     return Plan(
-        dataset=dataset,
+        dataset=job.read("dataset"),
         count=len(index["images"]),
-        projector=HeadProjector(model, read_frame(checkpoint_file(dataset, 0)).shape),
-        labels=_label_maps(job.config.labels, index["images"]) if job.config.labels else {},
+        projector=projector,
+        labels=label_maps.found(given, numbering, index, views) if given else LabelMaps(),
         parser=parser,
         matting=matting,
         head_labels=job.config.head_label_set,
@@ -121,22 +121,6 @@ def _networks(config: MaskConfig) -> tuple[Path | None, Path | None]:
         flush=True,
     )
     return parser, matting
-
-
-def _label_maps(folder: Path, images: list[int]) -> dict[int, Path]:
-    """Image number -> label map. Raises StageError when the folder holds none.
-
-    More maps than the dataset has images were made of frames/, and go by its numbers. Images without a map get their
-    masks from the head model.
-    """
-    maps = {int(p.stem): p for p in sorted(Path(folder).iterdir()) if re.fullmatch(r"\d+\.png", p.name)}
-    numbers = images if len(maps) > len(images) or max(maps, default=0) > len(images) else range(1, len(images) + 1)
-    found = {i: maps[n] for i, n in enumerate(numbers, 1) if n in maps}
-    if not found:
-        raise StageError("holds no label map of an image of this dataset", folder, "Name them 00001.png, 00002.png ...")
-    if len(found) < len(images):
-        print(f"mask: {len(images) - len(found)} of {len(images)} images have no label map")
-    return found
 
 
 def _runs(job: Job, plan: Plan, audited: Path | None) -> Iterator[Done]:
@@ -162,21 +146,21 @@ def _told(job: Job, results: Iterator[Done], count: int) -> Iterator[Done]:
     yield from (done for done in job.progress(images(), count, "mask") if done is not None)
 
 
-def _put_aside(out: Path, old: Path, findings: list[Finding], count: int, audited: bool) -> list[Finding]:
+def _put_aside(out: Path, old: Path, findings: list[Finding], count: int, audited: Brought | None) -> list[Finding]:
     """Keep under replaced/ what was replaced, now or by an audit before. -> findings about stray files."""
     for path in (old / REPLACED).rglob("*") if (old / REPLACED).is_dir() else ():
         if path.is_file():
             take_over(path, out / path.relative_to(old))
     if not audited:
         return []
-    expected = {mask_file(old, n, part) for n in range(1, count + 1) for part in PARTS}
+    expected = {audited.file(n, part) for n in range(1, count + 1) for part in PARTS}
     stray = [
         p
         for p in sorted(old.rglob("*"))
         if p.is_file() and p not in expected and p.name not in OURS
         and p.relative_to(old).parts[0] not in (REPLACED, "audit")
     ]  # fmt: skip
-    wrong = {mask_file(old, f.number, f.part) for f in findings if f.fault != "missing"}
+    wrong = {audited.file(f.number, f.part) for f in findings if f.fault != "missing"}
     for path in [*sorted(wrong), *stray]:
         take_over(path, out / REPLACED / path.relative_to(old))
     return [Finding(0, str(p.relative_to(old)), "stray", False) for p in stray]

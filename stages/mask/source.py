@@ -8,16 +8,17 @@ from typing import Any
 import cv2
 import numpy as np
 
-from avatarmake.contract.layout import IMAGE_SIZE, checkpoint_file, dataset_image
+from avatarmake.contract.layout import checkpoint_file, dataset_image
 from avatarmake.detection import SelfieSegmenter
 from avatarmake.formats.frame import read_frame
-from avatarmake.formats.images import read_labels, read_rgb, resize_labels
+from avatarmake.formats.images import read_rgb
+from stages.mask.brought import PARTS
 from stages.mask.geometry import HeadProjector, HeadView
+from stages.mask.label_maps import LabelMaps
 from stages.mask.matting import Guide, alpha_from, made_solid, steadied, stillness
 from stages.mask.networks import BATCH, FaceParser, InOrder, VideoMatting
 from stages.mask.parsing import Colours, mouth_mask, neckhead_mask, solid_mask
 
-PARTS = ("alpha", "neckhead", "mouth")
 COLOUR_SAMPLES = 24  # images from which a video's colours are learnt
 KEPT = 8  # decoded images, label maps and silhouettes that are kept, because neighbours ask again
 
@@ -29,7 +30,7 @@ class Plan:
     dataset: Path
     count: int  # images, numbered from 1
     projector: HeadProjector
-    labels: dict[int, Path] = field(default_factory=dict)  # image number -> label map
+    labels: LabelMaps = field(default_factory=LabelMaps)
     parser: Path | None = None  # BiSeNet, for images without a label map
     matting: Path | None = None  # RobustVideoMatting, in place of the selfie network
     head_labels: frozenset[int] = frozenset()
@@ -74,8 +75,8 @@ class MaskSource:
         Raises StageError for a file that is no label map.
         """
         if number not in self._labels:
-            if path := self.plan.labels.get(number):
-                _keep(self._labels, {number: resize_labels(read_labels(path), (IMAGE_SIZE, IMAGE_SIZE))})
+            if number in self.plan.labels:
+                _keep(self._labels, {number: self.plan.labels.read(number)})
             elif self.plan.parser:
                 # always the same images together, so that no bit depends on where a run began
                 first = (number - 1) // BATCH * BATCH + 1

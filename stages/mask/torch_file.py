@@ -51,6 +51,7 @@ class Tensor(NamedTuple):
 NAMES = {
     "collections.OrderedDict": dict,
     "torch._utils._rebuild_tensor_v2": Tensor,
+    "torch.BFloat16Storage": torch_archive.BFLOAT16,
     "torch.FloatStorage": "<f4",
     "torch.DoubleStorage": "<f8",
     "torch.HalfStorage": "<f2",
@@ -58,6 +59,7 @@ NAMES = {
     "torch.IntStorage": "<i4",
 }
 TYPES = {kind for kind in NAMES.values() if isinstance(kind, str)}
+ITEM = {kind: 2 if kind == torch_archive.BFLOAT16 else np.dtype(kind).itemsize for kind in TYPES}  # bytes of a number
 
 
 class Refused(pickle.UnpicklingError):
@@ -80,6 +82,7 @@ class Reader(pickle._Unpickler):
             raise EOFError("it ends within a name")
         if known := NAMES.get(f"{module}.{name}"):
             return known
+        torch_archive.refuse_kind(module, name)
         raise Refused(f"{module}.{name}")
 
     def get_extension(self, code: int) -> None:
@@ -143,8 +146,12 @@ def _of_pickles(content: bytes) -> Any:
         storage = reader.storages[key]
         if int.from_bytes(content[at : at + 8], "little") != storage.count:
             raise ValueError(f"storage {key} has not the {storage.count} numbers that its tensors count on")
-        storages[storage] = np.frombuffer(content, storage.type, storage.count, at + 8)
-        at += 8 + storages[storage].nbytes
+        size = storage.count * ITEM[storage.type]
+        raw = memoryview(content)[at + 8 : at + 8 + size]
+        if len(raw) < size:
+            raise ValueError(f"storage {key} breaks off")
+        storages[storage] = torch_archive.numbers(raw, storage.type)
+        at += 8 + size
     if not isinstance(found, dict):
         return found
     return {name: _array(name, tensor, storages) for name, tensor in found.items()}

@@ -8,11 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from avatarmake.contract.layout import alpha_mask, parsing_mask
 from avatarmake.formats.images import read_mask, write_jpeg
 from stages.mask import audit
+from stages.mask.brought import PARTS, Brought, mask_file
 from stages.mask.png import write_mask
-from stages.mask.source import PARTS, MaskSource, Plan
+from stages.mask.source import MaskSource, Plan
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,10 @@ class Done:
     findings: list[Finding]
 
 
-def mask_file(root: Path, number: int, part: str) -> Path:
-    return alpha_mask(root, number) if part == "alpha" else parsing_mask(root, number, part)
-
-
 class Worker:
-    """`old` is the directory to audit, or None to make all masks anew. Files that are in `out` already stay."""
+    """`old` is what to audit, or None to make all masks anew. Files that are in `out` already stay."""
 
-    def __init__(self, plan: Plan, out: Path, old: Path | None):
+    def __init__(self, plan: Plan, out: Path, old: Brought | None):
         self._source = MaskSource(plan)
         self._out, self._old = out, old
 
@@ -76,10 +72,11 @@ class Worker:
         labels = self._source.labels(number)
         taken = {}
         for part in PARTS:
-            path = mask_file(self._old, number, part)
-            opinion = audit.inspect(path, part, view, labels)
+            path = self._old.file(number, part)
+            opinion = audit.inspect(path, part, view, labels, self._old.source)
             mended = opinion.mask is not None
-            findings.extend(Finding(number, part, fault, mended) for fault in opinion.faults)
+            faults = (*opinion.faults, "wrong_number") if self._old.shifts[part] and mended else opinion.faults
+            findings.extend(Finding(number, part, fault, mended) for fault in faults)
             if part not in absent or not mended:
                 continue
             if opinion.faults:
@@ -100,6 +97,7 @@ def take_over(old: Path, new: Path) -> None:
     new.parent.mkdir(parents=True, exist_ok=True)
     if new.exists():
         return
+    old = old.resolve()  # a link's content, not the link
     try:
         os.link(old, new)
     except OSError:
@@ -111,7 +109,7 @@ def take_over(old: Path, new: Path) -> None:
 _worker: Worker
 
 
-def begin(plan: Plan, out: Path, old: Path | None) -> None:
+def begin(plan: Plan, out: Path, old: Brought | None) -> None:
     global _worker
     _worker = Worker(plan, out, old)
 

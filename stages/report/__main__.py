@@ -6,6 +6,7 @@ from pathlib import Path
 from avatarmake.contract.command import main
 from avatarmake.contract.stage import Job
 from avatarmake.files.whole import whole
+from avatarmake.terminal import duration
 from stages.report import STAGE, metrics, page, truth, video
 from stages.report.subject import Finished
 
@@ -22,11 +23,11 @@ def run(job: Job) -> dict:
         temporary.write_text(json.dumps(found, indent=1))
     with whole(job.out / "index.html") as temporary:
         page.write(temporary, done, found, clip, eyelids)
-    _print(found, job)
+    _print(found, job, done)
     return {"frames_in": found["frames"]["tracked"], "frames_out": len(done.held_out)}
 
 
-def _print(m: dict, job: Job) -> None:
+def _print(m: dict, job: Job, done: Finished) -> None:
     """The figures to look at first, and where the rest is."""
     from rich.console import Console
     from rich.table import Table
@@ -48,7 +49,8 @@ def _print(m: dict, job: Job) -> None:
                 f"unseen frames, {split}",
                 f"{s['psnr_full']:.2f} dB whole picture, {head} dB head, SSIM {s['ssim']:.3f}",
             )
-    table.add_row("time", ", ".join(f"{k} {page.duration(v)}" for k, v in m["seconds"].items()))
+    took = {stage: stamp["seconds"] for stage, d in metrics.STAGES.items() if "seconds" in (stamp := done.stamp(d))}
+    table.add_row("time", ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in took.items()))
     Console().print(table)
     print(f"report: {job.subject.directory('report') / 'index.html'}")
 

@@ -1,4 +1,7 @@
-"""metrics.json: every figure a script or a reader may want to compare, gathered from what the stages left."""
+"""metrics.json: every figure a script or a reader may want to compare, gathered from what the stages left.
+
+Of the result only: what it cost is the runs', and stands in their stage.json.
+"""
 
 from stages.report.subject import Finished
 
@@ -15,7 +18,6 @@ STAGES = {  # make target -> directory
 def gather(done: Finished, truth: dict | None) -> dict:
     """JSON-able. `truth` is what truth.compare() found, None for a subject without."""
     stamps = {stage: stamp for stage, d in STAGES.items() if (stamp := done.stamp(d))}
-    newest = stamps["train"]
     tracking = stamps["track"].get("facts", {})
     converted = stamps["convert"].get("facts", {})
     evaluation = done.evaluation
@@ -42,11 +44,6 @@ def gather(done: Finished, truth: dict | None) -> dict:
             **{k: evaluation.get(k) for k in ("resolution", "gaussians", "iterations")},
             **{name: _split(split) for name, split in evaluation["splits"].items()},
         },
-        "seconds": {stage: stamp.get("seconds") for stage, stamp in stamps.items()},
-        "peak_memory_mb": {stage: stamp.get("peak_memory_mb") for stage, stamp in stamps.items()},
-        "engine": newest.get("environment", {}).get("engine"),
-        "host": newest.get("host", {}),
-        "versions": {stage: stamp.get("versions", {}) for stage, stamp in stamps.items()},
     }
 
 

@@ -21,7 +21,7 @@ def write(path: Path, done: Finished, metrics: dict, video: Path | None, eyelids
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"figure": figure, "duration": duration}
+    environment.filters["figure"] = figure
     template = environment.from_string(Path(__file__).with_name("page.html.j2").read_text())
     numbers = list(range(1, len(done.index["images"]) + 1))
     samples = spread(numbers, SAMPLES)
@@ -41,7 +41,6 @@ def write(path: Path, done: Finished, metrics: dict, video: Path | None, eyelids
             curve=_curve(done.curve),
             quality=_quality(done),
             blinks=_blinks(eyelids),
-            stages=_stages(metrics),
             provenance=_provenance(done),
             note=done.evaluation.get("note"),
         )
@@ -51,15 +50,6 @@ def write(path: Path, done: Finished, metrics: dict, video: Path | None, eyelids
 def figure(value: float | None, digits: int = 1) -> str:
     """A number for people: grouped thousands, a dash where there is none."""
     return "–" if value is None else f"{value:,.{digits}f}"
-
-
-def duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "–"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def _video(path: Path | None) -> str | None:
@@ -113,15 +103,15 @@ def _worst(done: Finished) -> list[dict]:
 
 
 def _curve(curve: list[dict]) -> str:
-    """Training: PSNR over time, of unseen frames and of the frames just trained on."""
+    """Training: PSNR over steps, of unseen frames and of the frames just trained on."""
     names = {"psnr_full": ("unseen frames, whole picture", "a"), "psnr_head": ("unseen frames, head only", "b"),
              "psnr_train": ("training frames, whole picture", "c-dash")}  # fmt: skip
     lines = []
     for name, (label, style) in names.items():
-        points = [(p["seconds"], p[name]) for p in curve if p.get(name) is not None]
+        points = [(p["step"], p[name]) for p in curve if p.get(name) is not None]
         if points:
             lines.append(Line(label, *charts.thinned(*zip(*points, strict=True)), style))
-    return charts.line_chart(lines, "seconds of training", "dB", "Quality during training")
+    return charts.line_chart(lines, "steps of training", "dB", "Quality during training")
 
 
 def _quality(done: Finished) -> str:
@@ -143,36 +133,10 @@ def _blinks(eyelids: dict | None) -> str:
     return charts.line_chart(lines, "seconds", "0 open, 1 closed", "Eyelids, truth and tracked", (0, 1))
 
 
-def _stages(metrics: dict) -> list[dict]:
-    """Rows of the table of costs, with bars relative to the largest."""
-    seconds, memory = metrics["seconds"], metrics["peak_memory_mb"]
-    most = [max([v for v in x.values() if v] or [1]) for x in (seconds, memory)]
-    return [
-        {
-            "name": stage,
-            "seconds": seconds[stage],
-            "memory": memory[stage],
-            "seconds_bar": 100 * (seconds[stage] or 0) / most[0],
-            "memory_bar": 100 * (memory[stage] or 0) / most[1],
-        }
-        for stage in seconds
-    ]
-
-
 def _provenance(done: Finished) -> list[dict]:
-    """One block for each stage: what made it, where, from what."""
-    blocks = []
-    for stage, directory in STAGES.items():
-        stamp = done.stamp(directory)
-        if stamp:
-            environment = {k: v for k, v in stamp.get("environment", {}).items() if k != "options"}
-            rows = {
-                **{k: v if isinstance(v, str) else str(v) for k, v in environment.items()},
-                "key": stamp.get("key", ""),
-                "finished": stamp.get("finished", ""),
-                "options": " ".join(f"{k}={v}" for k, v in stamp.get("config", {}).items()),
-                "outputs": stamp.get("outputs", {}).get("digest", ""),
-            }
-            versions = " ".join(f"{k} {v}" for k, v in stamp.get("versions", {}).items())
-            blocks.append({"name": stage, "rows": rows, "versions": versions})
-    return blocks
+    """One block for each stage: all that its files depend on, and their digest; nothing of the run."""
+    return [
+        {"name": stage, "rows": {**stamp["parts"], "key": stamp["key"], "outputs": stamp["outputs"]["digest"]}}
+        for stage, directory in STAGES.items()
+        if (stamp := done.stamp(directory)).get("parts")
+    ]

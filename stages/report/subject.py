@@ -13,7 +13,8 @@ from avatarmake.contract.publication import receipt
 from avatarmake.contract.stage import Job
 from avatarmake.errors import StageError
 from avatarmake.formats import images
-from avatarmake.formats.tracking import Tracking, read_tracking
+from avatarmake.formats.descriptions import read_crop, read_index
+from avatarmake.formats.tracking import Tracking, read_tracking, tracked_file
 from avatarmake.head_model.model import HeadModel
 
 WHITE = np.float32(255)
@@ -42,11 +43,11 @@ class Finished:
 
     @cached_property
     def crop(self) -> dict:
-        return _json(self.frames / "crop.json", f"make frames ID={self.name}")
+        return read_crop(self.frames / "crop.json", self.name, "source", "box", "source_frames")
 
     @cached_property
     def index(self) -> dict:
-        return _json(self.dataset / "index.json", f"make convert ID={self.name}")
+        return read_index(self.dataset / "index.json", self.name)
 
     @cached_property
     def tracker(self) -> dict:
@@ -74,7 +75,7 @@ class Finished:
 
     def tracked(self, number: int) -> Tracking:
         """The tracker's result for dataset image `number`."""
-        return read_tracking(layout.tracking_file(self.tracking, self.index["images"][number - 1] - 1))
+        return read_tracking(tracked_file(self.tracking, self.index["images"][number - 1] - 1))
 
     def image(self, number: int) -> np.ndarray:
         return images.read_rgb(layout.dataset_image(self.dataset, number))

@@ -15,6 +15,7 @@ from avatarmake.contract.workers import how_many, worker_pool
 from avatarmake.detection import quality
 from avatarmake.errors import StageError
 from avatarmake.files.whole import whole
+from avatarmake.formats.descriptions import read_crop
 from avatarmake.geometry import jitter
 from avatarmake.stretches import words
 from stages.track import STAGE, TrackConfig, doubt, identity, work
@@ -25,7 +26,7 @@ MODULES = ("stages.track.work", "avatarmake.detection", "mediapipe")  # of its w
 
 def run(job: Job) -> dict | None:
     config, frames = job.config, job.read("frames")
-    crop = json.loads((frames / "crop.json").read_text())
+    crop = read_crop(frames / "crop.json", job.subject.name, "source", "box", "fps", "source_frames")
     count, fps = len(crop["source_frames"]), crop["fps"]
     side = crop["box"][2] / IMAGE_SIZE  # source pixels per pixel of ours
     focal = identity.focal_guess((crop["source"]["width"] / side, crop["source"]["height"] / side))

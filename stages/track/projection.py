@@ -95,10 +95,9 @@ class Projection:
         blend = self._blend(posed.rot)  # (F,M,3,3): d posed / d rest
         rest = body @ blend
 
-        jac = np.empty((frames, len(self.weights), 2, P.N), self.dtype)
+        jac = np.zeros((frames, len(self.weights), 2, P.N), self.dtype)  # all of it is summed below: none may be unset
         jac[..., P.EXPRESSION] = rest @ self.expr
         jac[..., P.EYELIDS] = rest @ self.lids.transpose(1, 2, 0)
-        jac[..., P.JAW.start : P.EYES.stop] = 0
         left = rotations.left_jacobian(posed.r)  # (F,3,3,3)
         for k, (start, free) in enumerate(FREE):
             ids = self.moved[k]
@@ -116,7 +115,7 @@ class Projection:
         if not with_shape:
             return posed.uv, jac
 
-        shape = np.empty((frames, len(self.weights), 2, N_SHAPE + 1), self.dtype)
+        shape = np.zeros((frames, len(self.weights), 2, N_SHAPE + 1), self.dtype)
         shape[..., :N_SHAPE] = rest @ self.shapedirs
         eye3 = np.eye(3, dtype=self.dtype)
         for k, j in enumerate(MOVING):  # the joints move with the shape too: w (I - R) dJ

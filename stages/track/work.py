@@ -1,6 +1,5 @@
 """The work on one chunk, as worker processes do it, and where it is kept until the stage is whole."""
 
-import fcntl
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +11,7 @@ from avatarmake import head_model
 from avatarmake.contract.layout import IMAGE_SIZE, tracking_file
 from avatarmake.detection import N_BLENDSHAPES, N_LANDMARKS, FaceMesh
 from avatarmake.errors import StageError
+from avatarmake.files.locking import locked
 from avatarmake.files.whole import whole
 from avatarmake.formats.tracking import LEFT_BLINK, RIGHT_BLINK, Tracking, write_tracking
 from avatarmake.geometry import jitter
@@ -125,8 +125,7 @@ class Worker:
     def identify(self) -> float:
         """Shape and focal length, once for all shards: the first to come solves, the others wait -> seconds."""
         plan, started = self.plan, time.perf_counter()
-        with (plan.scratch / "identity.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(plan.scratch / "identity.lock"):
             if not plan.identity.exists():
                 head = head_model.load(plan.head)
                 fitted = points.chosen(plan.landmarks, head.landmark_ids)

@@ -14,7 +14,7 @@ class TrainConfig:
     mouth_weight: float = option(40.0, "how much more the mouth counts in the loss (FlashAvatar's: 40)")
     seed: int = option(0, "what the random numbers start from")
     device: str = option("auto", "auto, cpu or cuda")
-    checkpoint_every: int = option(500, "steps between checkpoints, from which a killed run goes on", key=False)
+    checkpoint_every: int = option(500, "steps from a checkpoint, and a point of the curve, to the next")
 
 
 STAGE = Stage(

@@ -27,6 +27,7 @@ from stages.train.split import split
 from stages.train.trainer import Schedule, Trainer
 
 CHECKPOINT = "checkpoint.pt"
+SECONDS = ".seconds.json"  # while it trains: for each point of the curve, how long it took to get there
 PREVIEWS = (50, 200, 500, 1000, 2000, 4000, 8000, 16000, 32000)
 
 
@@ -41,6 +42,7 @@ def run(job: Job) -> dict:
     result = evaluate(job, trainer)
     write_canonical(job.out / "canonical.ply", trainer)
     save(job.out, trainer, final=True)
+    (job.out / SECONDS).unlink(missing_ok=True)
     return facts(trainer, result)
 
 
@@ -64,12 +66,14 @@ def prepare(job: Job) -> Trainer:
         trainer.restore(state)
         curve = json.loads((job.out / "curve.json").read_text())
         trainer.curve = [entry for entry in curve if entry["step"] <= trainer.steps]
+        seconds = json.loads((job.out / SECONDS).read_text()) if (job.out / SECONDS).exists() else []
+        trainer.seconds = seconds[: len(trainer.curve)]
         print(f"train: going on at step {trainer.steps}", flush=True)
     return trainer
 
 
 def train(job: Job, trainer: Trainer) -> None:
-    before = trainer.curve[-1]["seconds"] if trainer.curve else 0.0
+    before = trainer.seconds[-1] if trainer.seconds else 0.0
     started, losses, errors = time.monotonic(), [], []
     (job.out / "previews").mkdir(exist_ok=True)
     for _ in progress(range(trainer.steps, trainer.schedule.iterations), label="train", unit="steps"):
@@ -80,13 +84,13 @@ def train(job: Job, trainer: Trainer) -> None:
         if step in PREVIEWS or end:
             preview(job.out, trainer)
         if step % job.config.checkpoint_every == 0 or end:
-            seconds = round(before + time.monotonic() - started, 2)
-            trainer.curve.append(point(trainer, seconds, losses, errors))
+            trainer.seconds.append(round(before + time.monotonic() - started, 2))
+            trainer.curve.append(point(trainer, losses, errors))
             losses, errors = [], []
             save(job.out, trainer)
 
 
-def point(trainer: Trainer, seconds: float, losses: list[float], errors: list[float]) -> dict:
+def point(trainer: Trainer, losses: list[float], errors: list[float]) -> dict:
     """One entry of curve.json; psnr_full and psnr_head are of a few unseen frames, psnr_train of those just trained."""
     resolution = trainer.schedule.resolution_at(trainer.steps - 1)
     held = trainer.split.held_out
@@ -94,7 +98,6 @@ def point(trainer: Trainer, seconds: float, losses: list[float], errors: list[fl
     measures = [measure(trainer, i, resolution) for i in some]
     entry = {
         "step": trainer.steps,
-        "seconds": seconds,
         "resolution": resolution,
         "loss": float(np.mean(losses)),
         "psnr_train": round(evaluation.psnr(float(np.mean(errors))), 3),
@@ -120,8 +123,9 @@ def preview(out: Path, trainer: Trainer) -> None:
 
 def save(out: Path, trainer: Trainer, final: bool = False) -> None:
     """The curve first, so that it has every point up to the checkpoint's step, or one more."""
-    with whole(out / "curve.json") as temporary:
-        temporary.write_text(json.dumps(trainer.curve, indent=1))
+    for name, content in ((SECONDS, trainer.seconds), ("curve.json", trainer.curve)):
+        with whole(out / name) as temporary:
+            temporary.write_text(json.dumps(content, indent=1))
     state = trainer.state()
     if final:
         del state["optimiser"]
@@ -170,6 +174,7 @@ def facts(trainer: Trainer, result: dict) -> dict:
         "held_out": len(trainer.split.held_out),
         "device": str(trainer.avatar.backend.device),
         "note": trainer.split.note,
+        "curve_seconds": trainer.seconds,
         **figures,
     }
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 
 from avatarmake.errors import Exit, StageError
+from avatarmake.limits import cores
 
 
 class Backend(NamedTuple):
@@ -41,7 +42,13 @@ def _missing() -> str:
 
 
 def _cpu() -> Backend:
+    import numba
+
     from stages.train import binding, losses, rasteriser
+
+    # both look at the cores that a process is bound to, not at what its container is held to
+    torch.set_num_threads(min(torch.get_num_threads(), cores()))
+    numba.set_num_threads(min(numba.get_num_threads(), cores()))
 
     return Backend(torch.device("cpu"), binding.bind, rasteriser.rasterise, losses.huber)
 

@@ -4,7 +4,6 @@ Pictures stay uint8 and are read when first asked for; what fits KEEP bytes stay
 time and not memory.
 """
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +14,7 @@ from avatarmake import head_model
 from avatarmake.contract import layout
 from avatarmake.errors import StageError
 from avatarmake.formats import images
+from avatarmake.formats.descriptions import read_index
 from avatarmake.formats.frame import read_frame
 from avatarmake.geometry import cameras, rotations
 from avatarmake.head_model.model import HeadModel
@@ -68,12 +68,7 @@ class Dataset:
         return len(self.numbers)
 
     def _read_index(self) -> dict:
-        path = self.root / "index.json"
-        try:
-            index = json.loads(path.read_text())
-            return index | {"images": list(index["images"]), "head_model": str(index["head_model"])}
-        except (OSError, ValueError, KeyError, TypeError) as e:
-            raise StageError(f"cannot be read: {e}", path, f"Run: make convert ID={self.subject}") from e
+        return read_index(self.root / "index.json", self.subject)
 
     def _read_weights(self, count: int) -> np.ndarray:
         """(F,) how often each frame is shown, relative to one that nobody doubts: 0 to 1."""

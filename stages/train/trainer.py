@@ -70,6 +70,7 @@ class Trainer:
     mouth_weight: float
     steps: int = 0
     curve: list = field(default_factory=list)
+    seconds: list = field(default_factory=list)  # of training, up to each point of the curve
     poses: Poses = field(init=False)
     optimiser: Adam = field(init=False)
 

@@ -248,8 +248,8 @@ def test_a_missing_asset_says_what_to_type(catalogue, monkeypatch):
     with pytest.raises(StageError, match=r"licence: DECA.*make assets GET=deca.*https://example.org/") as e:
         assets.need("deca")
     assert e.value.exit == Exit.MISSING_ASSET
-    monkeypatch.setenv("AVATARMAKE_ASSETS", "/assets")  # as in a container
-    with pytest.raises(StageError, match="^assets/deca.bin: "):
+    monkeypatch.setenv("AVATARMAKE_ASSETS", "/assets")  # as in a container: the engine tells the user's path
+    with pytest.raises(StageError, match="^/assets/deca.bin: "):
         assets.need("deca")
 
 

@@ -61,9 +61,14 @@ WHO = {
 }
 
 
+@pytest.fixture(scope="module")
+def closures() -> dict[str, list]:
+    return {stage: closure.closure(stage) for stage in STAGES}
+
+
 @pytest.mark.parametrize("path", WHO)
-def test_who_has_what(path):
-    assert {stage for stage in STAGES if ROOT / "avatarmake" / path in closure.closure(stage)} == WHO[path]
+def test_who_has_what(path, closures):
+    assert {stage for stage in STAGES if ROOT / "avatarmake" / path in closures[stage]} == WHO[path]
 
 
 def test_an_edit_in_a_shared_module_changes_the_images_and_keys_of_those_that_have_it(checkout, monkeypatch):

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -176,12 +175,11 @@ def test_kill_9_then_again_is_an_undisturbed_run(subject, tmp_path):
     script = tmp_path / "slow.py"
     script.write_text(SLOW.format(root=str(ROOT)))
     command = [sys.executable, str(script), "roman", "--data", str(subject.data), "--upto", "20"]
-    first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True, cwd=ROOT)
-    for line in first.stdout:
-        if line.strip() == "7":
-            break
-    os.killpg(first.pid, signal.SIGKILL)
-    first.wait()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True, cwd=ROOT) as first:
+        for line in first.stdout:
+            if line.strip() == "7":
+                break
+        os.killpg(first.pid, signal.SIGKILL)
     assert not subject.directory("frames").exists()
     second = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
     assert "\n7\n" not in second.stdout and "\n19\n" in second.stdout  # went on where it was
@@ -232,13 +230,3 @@ def test_progress_yields_everything_and_is_quiet_when_short(capsys):
 
     assert list(progress(range(5), label="x")) == [0, 1, 2, 3, 4]
     assert capsys.readouterr().err == ""
-
-
-def test_peak_memory_sees_a_large_array():
-    from avatarmake.contract.provenance import PeakMemory
-
-    with PeakMemory(interval=0.05) as memory:
-        block = bytearray(os.urandom(1) * 200_000_000)
-        time.sleep(0.3)
-        del block
-    assert memory.peak_mb > 200

@@ -92,7 +92,7 @@ def test_same_bytes_in_processes_and_after_a_kill(subject, convert, monkeypatch)
     assert code == 130
     partial = subject.partial("dataset")
     first = layout.checkpoint_file(partial, 0)
-    (partial / "checkpoint" / ".00001.frame.new.frame").write_bytes(b"half")  # what kill -9 leaves
+    (partial / "checkpoint" / ".0123456789abcdef.new.frame").write_bytes(b"half")  # what kill -9 leaves
     before = first.stat().st_mtime_ns
     monkeypatch.setattr(stage, "work", real)
     monkeypatch.setattr(stage, "CHUNK", 1)  # enough chunks for processes

@@ -11,6 +11,7 @@ from avatarmake.geometry import cameras
 from avatarmake.head_model import landmark_names as names
 from stages.demo import STAGE, portrait, scene, script
 from stages.demo.__main__ import run
+from tests.rounding import rounding
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +31,18 @@ def decoded(path):
         return np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
 
 
+FILM = ("--frames", "5", "--size", "96", "--fps", "20", "--seed", "1")
+
+
 def make(tmp_path, *options):
     return command(STAGE, run, ["demo", "--data", str(tmp_path), *options])
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Subject:
+    data = tmp_path_factory.mktemp("data")
+    assert make(data, *FILM) == Exit.OK
+    return Subject(data, "demo")
 
 
 def test_the_portrait_is_fitted(model):
@@ -45,12 +56,10 @@ def test_the_portrait_is_fitted(model):
     assert np.linalg.norm(neutral[13] - neutral[14]) < 0.002  # the smile went into expression and jaw
 
 
-def test_the_stage_writes_film_and_truth(tmp_path, model):
-    assert make(tmp_path, "--frames", "5", "--size", "96", "--fps", "20") == Exit.OK
-    subject = Subject(tmp_path, "demo")
-    film = decoded(subject.video)
+def test_the_stage_writes_film_and_truth(made, model):
+    film = decoded(made.video)
     assert film.shape == (5, 96, 96, 3)
-    truth = np.load(subject.truth)
+    truth = np.load(made.truth)
     shapes = {"shape": (300,), "expression": (5, 100), "jaw_pose": (5, 3), "eye_pose": (5, 6), "eyelids": (5, 2)}
     shapes |= {"R": (5, 3, 3), "t": (5, 3), "intrinsics": (3, 3), "landmarks": (5, 478, 2), "image_size": (2,)}
     assert {k: truth[k].shape for k in shapes} == shapes and truth["fps"] == 20
@@ -59,16 +68,15 @@ def test_the_stage_writes_film_and_truth(tmp_path, model):
         truth["shape"], truth["expression"], truth["jaw_pose"], truth["eye_pose"], truth["eyelids"]
     ).astype(np.float64)
     marks = cameras.project(model.landmarks(points), truth["R"], truth["t"], truth["intrinsics"])
-    assert np.abs(marks - truth["landmarks"]).max() < 1e-3
-    assert np.allclose(truth["R"] @ truth["R"].transpose(0, 2, 1), np.eye(3), atol=1e-6)
+    # px: the truth is of vertices in float32, up to 0.3 m from the head's origin, seen at under 1e3 px a metre
+    assert np.abs(marks - truth["landmarks"]).max() < 300 * rounding(20)
+    assert np.allclose(truth["R"] @ truth["R"].transpose(0, 2, 1), np.eye(3), atol=rounding(3))
 
 
-def test_the_same_seed_makes_the_same_bytes(tmp_path):
-    for name in "ab":
-        assert make(tmp_path / name, "--frames", "2", "--size", "64", "--seed", "1") == Exit.OK
-    for path in ("video", "truth"):
-        one, other = (getattr(Subject(tmp_path / name, "demo"), path).read_bytes() for name in "ab")
-        assert one == other
+def test_the_same_seed_makes_the_same_bytes(made, tmp_path):
+    assert make(tmp_path, *FILM) == Exit.OK
+    again = Subject(tmp_path, "demo")
+    assert again.video.read_bytes() == made.video.read_bytes() and again.truth.read_bytes() == made.truth.read_bytes()
     assert (script.perform(9, 25, 64, 1).expression != script.perform(9, 25, 64, 2).expression).any()
 
 

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import tarfile
+from pathlib import Path
 
 import pytest
 
@@ -26,13 +27,17 @@ def checkout(tmp_path, monkeypatch):
     return tmp_path
 
 
+def append(file: Path, text: str) -> None:
+    file.write_text(file.read_text() + text)
+
+
 def digests() -> dict[str, str]:
     return {stage: context.digest(stage, "sha256:base") for stage in STAGES}
 
 
 def test_an_edit_in_one_stage_changes_its_image_only(checkout):
     before = digests()
-    (checkout / "stages" / "convert" / "__main__.py").open("a").write("# edited\n")
+    append(checkout / "stages" / "convert" / "__main__.py", "# edited\n")
     after = digests()
     assert [stage for stage in STAGES if before[stage] != after[stage]] == ["convert"]
 
@@ -41,16 +46,48 @@ def test_another_base_is_another_image():
     assert context.digest("convert", "sha256:base") != context.digest("convert", "sha256:other")
 
 
+def contexts() -> list[bytes]:
+    """What the two halves of an image are built from."""
+    made = []
+    for pack in (context.pack_environment, context.pack):
+        with pack("convert") as packed:
+            made.append(packed.read())
+    return made
+
+
 def test_the_context_is_the_same_bytes_on_every_checkout(checkout):
-    first = context.pack("convert").read()
+    first = contexts()
     for path in checkout.rglob("*"):
         os.utime(path, (1, 1))
         path.chmod(0o777)
-    assert context.pack("convert").read() == first
+    assert contexts() == first
+
+
+def test_packages_are_installed_anew_where_they_changed_and_only_there(checkout):
+    """The lock, the base or how it is done: not the sources, nor what follows in the Dockerfile."""
+    one, dockerfile = context.environment_digest("convert", "sha256:base"), checkout / "docker/convert/Dockerfile"
+    append(checkout / "stages" / "convert" / "__main__.py", "# edited\n")
+    append(dockerfile, "ENV A=b\n")
+    assert context.environment_digest("convert", "sha256:base") == one
+    assert context.environment_digest("convert", "sha256:other") != one
+    append(checkout / "docker/convert/requirements.lock", "# edited\n")
+    two = context.environment_digest("convert", "sha256:base")
+    dockerfile.write_text(dockerfile.read_text().replace("--no-deps", "--no-deps --no-compile"))
+    assert len({one, two, context.environment_digest("convert", "sha256:base")}) == 3
+
+
+def test_halves_of_a_dockerfile_lose_nothing(checkout):
+    halves = []
+    for pack in (context.pack_environment, context.pack):
+        with pack("convert") as packed, tarfile.open(fileobj=packed) as tar:
+            halves.append(tar.extractfile("Dockerfile").read().decode())
+    assert halves[0].endswith("AS environment\nCOPY --from=build /opt/venv /opt/venv\n")
+    whole = halves[0] + halves[1].replace("ARG ENVIRONMENT\nFROM ${ENVIRONMENT}\n", "\nFROM environment\n")
+    assert whole == (ROOT / "docker" / "convert" / "Dockerfile").read_text()
 
 
 def test_the_context_is_readable_by_every_uid_and_holds_the_stage_only(checkout):
-    with tarfile.open(fileobj=context.pack("convert")) as tar:
+    with context.pack("convert") as packed, tarfile.open(fileobj=packed) as tar:
         entries = {entry.name: entry for entry in tar}
     assert all(entry.mode == 0o644 and entry.uid == 0 for entry in entries.values())
     assert {name.split("/")[1] for name in entries if name.startswith("stages/")} == {"__init__.py", "convert"}
@@ -62,7 +99,7 @@ def test_dockerfiles_differ_in_their_stage_only(stage):
     """And in one paragraph, of the one stage that takes PyTorch3D."""
     paragraphs = (ROOT / "docker" / stage / "Dockerfile").read_text().split("\n\n")
     text = "\n\n".join(paragraph for paragraph in paragraphs if "PYTORCH3D" not in paragraph)
-    assert len(paragraphs) == (3 if stage == pytorch3d.STAGE else 2)
+    assert len(paragraphs) == (4 if stage == pytorch3d.STAGE else 3)
     ours = (ROOT / "docker" / "convert" / "Dockerfile").read_text()
     assert text == ours.replace("docker/convert", f"docker/{stage}").replace("stages.convert", f"stages.{stage}")
 

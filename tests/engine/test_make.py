@@ -121,6 +121,24 @@ def test_a_video_with_spaces_and_a_missing_one(tmp_path):
     assert not (tmp_path / "roman").exists()
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("a$b.mp4", "a$b.mp4"),  # make's own rule would make it a.mp4
+        ("$", "$"),
+        ("a$$b.mp4", "a$b.mp4"),  # who knows that rule is understood
+        ("$(HOME)/a.mp4", "/home/me/a.mp4"),
+        ("${HOME}/my film (1), #2.mp4", "/home/me/my film (1), #2.mp4"),
+        ("seq/%05d.png", "seq/%05d.png"),
+    ],
+)
+def test_a_path_is_what_was_typed(typed, meant):
+    shown = ("-o", "ready", "-s", "HOST=printenv VIDEO; echo", "ID=roman")
+    assert make("frames", f"VIDEO={typed}", *shown, HOME="/home/me").stdout.splitlines()[0] == meant
+    done = make("frames", *shown, VIDEO="a$b.mp4").stdout.splitlines()
+    assert done[0] == "a$b.mp4" and "--video=a$b.mp4" in done[1]
+
+
 @pytest.mark.parametrize("words", [("image/nope",), ("help/nope",)])
 def test_unknown_stage_lists_the_stages(words):
     if not (ROOT / ".venv/host/lock").exists():
@@ -148,5 +166,6 @@ def test_ci_is_a_script_that_calls_what_the_readme_says():
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
     assert subprocess.run(["bash", "-n", str(script)]).returncode == 0
-    for words in ("make lint", "make test ", "make images", "make test-images", "make demo ENGINE=docker"):
-        assert words in script.read_text()
+    text = script.read_text()
+    for words in ("lint", "test ", "test-numbers", "images", "test-images", "demo ENGINE=docker"):
+        assert f"make {words}" in text

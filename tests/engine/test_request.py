@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from avatarmake import engine
 from avatarmake.contract.command import command
 from avatarmake.contract.layout import Subject
 from avatarmake.contract.stage import Stage, option
 from avatarmake.engine import request
-from avatarmake.errors import StageError
+from avatarmake.errors import Exit, StageError
 
 
 @dataclass(frozen=True)
@@ -109,3 +110,15 @@ def test_a_new_version_of_the_sources_gets_a_new_cache(tmp_path, monkeypatch):
     monkeypatch.setattr(request, "ROOT", Path(__file__).parent)
     new = ask(tmp_path).cache("local")
     assert new != old and new.is_dir() and not old.exists()
+
+
+def test_a_directory_that_a_kill_left_beside_its_place_is_back_before_anything_is_asked(
+    tmp_path, video, monkeypatch, capsys
+):
+    """Its stage.json is what remembers the video."""
+    finish(ask(tmp_path, "--video", str(video)), monkeypatch)
+    root = Subject(tmp_path, "roman").root
+    (root / "frames").rename(root / ".frames.old")
+    monkeypatch.setattr(engine, "load", lambda name: STAGE)
+    assert engine.run("frames", ["roman", f"--data={tmp_path}"]) == Exit.OK
+    assert "nothing to do" in capsys.readouterr().out and (root / "frames" / "stage.json").exists()

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from avatarmake import engine
+from avatarmake.__main__ import main
 from avatarmake.contract.layout import Subject
 from avatarmake.contract.publication import RECEIPT
 from avatarmake.contract.stage import load
@@ -17,6 +18,8 @@ def write_receipt(directory, stage: str) -> None:
         "stage": stage,
         "key": "0" * 64,
         "parts": {},
+        "seconds": 1.0,
+        "peak_memory_mb": 1.0,
         "environment": {"engine": "none"},
         "finished": "2026-01-01T00:00:00Z",
     }
@@ -103,3 +106,11 @@ def test_a_stage_by_itself_looks_for_what_it_needs(data, capsys):
     code = command(load("track"), lambda job: pytest.fail("it ran"), argv)
     assert code == Exit.MISSING_ASSET
     assert "make assets GET=face_landmarker" in capsys.readouterr().err
+
+
+def test_a_receipt_that_no_stage_wrote_does_not_end_the_status(tmp_path, capsys):
+    (tmp_path / "roman" / "tracking").mkdir(parents=True)
+    (tmp_path / "roman" / "tracking" / RECEIPT).write_text("[]")
+    assert main(["status", "roman", f"--data={tmp_path}"]) == 0
+    said = capsys.readouterr().out
+    assert "is no receipt of a stage" in said and "report" in said

@@ -70,7 +70,7 @@ def test_other_stages_do_not_look_at_it(folder, monkeypatch):
 
 def test_the_context_has_the_wheels_and_only_them(folder, monkeypatch):
     def added() -> list[str]:
-        with tarfile.open(fileobj=context.pack(pytorch3d.STAGE)) as tar:
+        with context.pack_environment(pytorch3d.STAGE) as packed, tarfile.open(fileobj=packed) as tar:
             return [name.partition("/")[2] for name in tar.getnames() if name.startswith("pytorch3d/")]
 
     assert added() == ["iopath-0.1.10-py3-none-any.whl", "pytorch3d-0.7.9-cp311-cp311-linux_x86_64.whl"]

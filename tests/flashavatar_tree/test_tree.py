@@ -107,13 +107,22 @@ def test_a_second_time_does_nothing(fake, to, copy):
     assert {p: p.lstat().st_mtime_ns for p in to.rglob("*")} == before
 
 
-def test_a_lost_or_damaged_copy_is_made_again(fake, to):
+def test_a_lost_copy_is_made_again(fake, to):
     flashavatar_tree.make(fake, to, copy=True)
     whole = files(to)
     (to / "dataset" / "fake" / "imgs" / "00003.jpg").unlink()
-    (to / "dataset" / "fake" / "alpha" / "00004.jpg").write_bytes(b"short")
     assert flashavatar_tree.make(fake, to, copy=True)[1]
     assert files(to) == whole
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_a_changed_copy_is_somebody_s(fake, to, copy):
+    flashavatar_tree.make(fake, to, copy=True)
+    mended = to / "dataset" / "fake" / "alpha" / "00004.jpg"
+    mended.write_bytes(b"a better matting")
+    with pytest.raises(StageError, match=r"alpha/00004.jpg: was changed since.*Move .*alpha away"):
+        flashavatar_tree.make(fake, to, copy)
+    assert mended.read_bytes() == b"a better matting"
 
 
 def test_a_new_dataset_replaces_copies_and_keeps_flashavatars_log(fake, to):

@@ -32,9 +32,10 @@ def scene(portrait):
 
 
 def write_video(path: Path, images: Iterable, times: list[float] | None = None, rate: int = 25, **options) -> Path:
-    """Encode RGB or RGBA images; `times` in seconds makes the frame rate vary. options: codec, pix_fmt, rotation, gop,
-    aspect (of a pixel)."""
-    container = av.open(str(path), "w")
+    """Encode RGB or RGBA images of 8 or 16 bits; `times` in seconds makes the frame rate vary. options: codec, pix_fmt,
+    rotation, gop, aspect (of a pixel), encoder and container (their own options), colours (transfer, primaries,
+    matrix), base (of the encoder's time)."""
+    container = av.open(str(path), "w", options=options.get("container", {}))
     stream = None
     for i, image in enumerate(images):
         if stream is None:
@@ -43,13 +44,22 @@ def write_video(path: Path, images: Iterable, times: list[float] | None = None, 
             stream.height, stream.width = image.shape[:2]
             stream.pix_fmt = options.get("pix_fmt", "yuv444p")
             stream.codec_context.gop_size = options.get("gop", 50)
-            if codec == "libx264":
-                stream.options = {"crf": "12", "preset": "ultrafast"}
+            defaults = {"crf": "12", "preset": "ultrafast"} if codec == "libx264" else {}
+            stream.options = defaults | options.get("encoder", {})
+            if "base" in options:
+                stream.codec_context.time_base = options["base"]
             if "aspect" in options:
                 stream.codec_context.sample_aspect_ratio = options["aspect"]
             if "rotation" in options:
                 stream.set_display_rotation(options["rotation"], hflip=options.get("hflip", False))
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgba" if image.shape[2] == 4 else "rgb24")
+        depth = "rgb48le" if image.dtype == np.uint16 else "rgba" if image.shape[2] == 4 else "rgb24"
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), depth)
+        if "base" in options:
+            frame.time_base, frame.pts = Fraction(1, rate), i
+        if "colours" in options:
+            frame = frame.reformat(format=stream.pix_fmt)
+            for place in (frame, stream.codec_context):
+                place.color_trc, place.color_primaries, place.colorspace = options["colours"]
         if times:
             frame.time_base, frame.pts = Fraction(1, 1000), round(times[i] * 1000)
             stream.codec_context.time_base = frame.time_base

@@ -6,6 +6,7 @@ metadata beside the files, PEP 658). So pip and uv can be run with no index, fol
 is what they would ask for anywhere.
 """
 
+import contextlib
 import hashlib
 import html
 import ssl
@@ -111,14 +112,15 @@ class _Proxy(BaseHTTPRequestHandler):
     def do_CONNECT(self) -> None:
         self.send_response(200)
         self.end_headers()
-        try:
-            self.connection = self.server.certified(self.path.split(":")[0]).wrap_socket(self.connection, True)
-            self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb")
-            self.close_connection = False
-            while not self.close_connection:
-                self.handle_one_request()
-        except OSError:  # the other side has seen enough
-            self.close_connection = True
+        plain_files = self.rfile, self.wfile
+        with contextlib.suppress(OSError):  # the other side has seen enough
+            with self.server.certified(self.path.split(":")[0]).wrap_socket(self.connection, True) as connection:
+                with connection.makefile("rb") as self.rfile, connection.makefile("wb") as self.wfile:
+                    self.close_connection = False
+                    while not self.close_connection:
+                        self.handle_one_request()
+        self.rfile, self.wfile = plain_files
+        self.close_connection = True
 
     def do_GET(self) -> None:
         path = unquote(self.path.split("?")[0])

@@ -14,6 +14,7 @@ from avatarmake.head_model.flame import eyes, public, surface
 from avatarmake.head_model.model import JAW, LEFT_EYE, REGIONS, RIGHT_EYE
 from stages.track.points import FACE_OVAL
 from tests import flame_model
+from tests.rounding import rounding
 
 MM = 1e-3
 COMPUTED = "computed from the model's geometry"
@@ -45,7 +46,7 @@ def test_flames_arrays_are_where_they_belong(user):
     assert model.posedirs[k, v, c] == np.float32(made["posedirs"][v, c, k])
     shape = np.random.default_rng(1).normal(size=300)
     expected = made["J_regressor"] @ (made["v_template"] + made["shapedirs"][..., :300] @ shape)
-    np.testing.assert_allclose(model.joints(shape), expected, atol=1e-6)
+    np.testing.assert_allclose(model.joints(shape), expected, atol=0.2 * rounding(300))
     assert model.parents.tolist() == [-1, 0, 1, 1, 1]
 
 
@@ -54,7 +55,7 @@ def test_pose_directions_move_the_skin(user):
     still = model.__class__(**{**model.__dict__, "posedirs": np.zeros_like(model.posedirs)})
     pose = {"jaw_pose": np.array([[0.3, 0, 0]])}
     apart = np.linalg.norm(model.vertices(np.zeros(300), **pose) - still.vertices(np.zeros(300), **pose), axis=-1)
-    assert apart.max() > 0.5 * MM and apart[0, flame_model.SKIN :].max() < 1e-6
+    assert apart.max() > 0.5 * MM and apart[0, flame_model.SKIN :].max() < 0.2 * rounding(100)
 
 
 # --- what is computed ----------------------------------------------------------------------------------------------
@@ -68,7 +69,8 @@ def test_landmarks_are_found_by_geometry_alone(user):
     inner = ~np.isin(np.arange(478), FACE_OVAL)
     assert np.median(off) < 1 * MM and off[inner].max() < 4 * MM
     assert off[list(names.RIGHT_EYE.iris + names.LEFT_EYE.iris)].max() < 0.2 * MM
-    assert model.landmark_weights.min() > -1e-6 and np.allclose(model.landmark_weights.sum(1), 1, atol=1e-6)
+    assert model.landmark_weights.min() > -rounding(1)
+    assert np.allclose(model.landmark_weights.sum(1), 1, atol=rounding(3))
 
 
 def test_upper_and_lower_lips_part_when_the_jaw_opens(user):
@@ -169,7 +171,8 @@ def test_public_files_are_taken_where_they_are(everything):
     model = loaded()
     np.testing.assert_array_equal(model.landmark_weights[GIVEN], on_corners(len(GIVEN)))
     assert len(model.landmark_ids) == 478  # the rest is computed
-    np.testing.assert_allclose(model.eyeliddirs, 0.5 * everything.eyeliddirs, atol=1e-6)  # the subject's left first
+    half = 0.5 * everything.eyeliddirs  # the subject's left first
+    np.testing.assert_allclose(model.eyeliddirs, half, atol=0.01 * rounding(3))
     assert (sum(m.astype(int) for m in model.regions.values()) == 1).all()
     for name in ("scalp", "neck", "lips"):
         before = everything.regions[name]

@@ -1,8 +1,10 @@
 """FLAME's pickle is read and never run: what a real one holds comes out, everything else is refused and named."""
 
+import io
 import os
 import pickle
 import subprocess
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +95,39 @@ def test_sparse_matrices_without_scipy(tmp_path, kind):
         pickles.dense(pickles.read(tmp_path / "p.pkl")["J"])
 
 
+@pytest.mark.parametrize("protocol", [0, 1, 5])
+def test_flame_in_other_protocols(tmp_path, protocol, monkeypatch):
+    """0 and 1 are what Python 2 wrote when it was not asked for more: objects by way of copy_reg."""
+    dumps = pickle.dumps
+    monkeypatch.setattr(flame_model.pickle, "dumps", lambda content, _: dumps(content, protocol))
+    same_as_made(read_model(flame_model.write(tmp_path / "m.pkl")))
+
+
+def test_flame_as_an_npz(tmp_path):
+    """As users convert it, to do without chumpy: dense, or with scipy's matrix as an array of one object."""
+    path = tmp_path / "generic_model.pkl"
+    with path.open("wb") as f:
+        np.savez(f, **flame_model.arrays())
+    same_as_made(read_model(path))
+    arrays = dict(flame_model.arrays())
+    with flame_model.named("scipy.sparse", "csc_matrix") as csc:
+        one = np.empty((), object)
+        one[()] = csc.with_state(flame_model.columns(arrays["J_regressor"]))
+        with path.open("wb") as f:
+            np.savez_compressed(f, **{**arrays, "J_regressor": one})
+    same_as_made(read_model(path))
+
+
+def test_flame_s_zip(tmp_path):
+    model = flame_model.write(tmp_path / "made.pkl")
+    path = tmp_path / "generic_model.pkl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(model, "FLAME2020/generic_model.pkl")
+        for other in ("FLAME2020/male_model.pkl", "Readme.txt", "__MACOSX/._generic_model.pkl"):
+            archive.writestr(other, "x")
+    same_as_made(read_model(path))
+
+
 # --- what it refuses -----------------------------------------------------------------------------------------------
 
 
@@ -173,6 +208,39 @@ def test_torn_and_greedy_files(tmp_path, content):
         assert pickles.read(path) == {}
     except StageError as e:
         assert "cannot be read as a pickle" in str(e) and e.exit == Exit.BAD_INPUT
+
+
+def test_zips_that_hold_something_else(tmp_path):
+    path = tmp_path / "m.pkl"
+
+    def said(members: dict) -> str:
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in members.items():
+                archive.writestr(name, content)
+        with pytest.raises(StageError) as e:
+            read_model(path)
+        return str(e.value)
+
+    assert "is a zip of no pickle, but Readme.txt" in said({"Readme.txt": "x"})
+    assert "is a zip of 2 pickles: a.pkl, b.pkl" in said({"a.pkl": "x", "b.pkl": "x"})
+    assert "nothing of it was run" in said({"a.pkl": pickle.dumps(Calls(os.system, "true"))})
+    objects = io.BytesIO()
+    np.save(objects, np.array(Calls(os.system, "true"), object), allow_pickle=True)
+    assert "nothing of it was run" in said({"J_regressor.npy": objects.getvalue()})
+    assert "its f.npy is no .npy array" in said({"f.npy": b"x"})
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(StageError, match="is a zip .* that cannot be read"):
+        read_model(path)
+
+
+def test_what_was_copied_as_text_and_other_sparse_matrices_are_named(tmp_path):
+    content = b"(dp0\nVf\np1\n(lp2\nI1\naI2\nas.".replace(b"\n", b"\r\n")[:-3]
+    with pytest.raises(StageError, match="was copied as a text"):
+        pickles.read(written(tmp_path / "p.pkl", content))
+    with flame_model.named("scipy.sparse.coo", "coo_matrix") as made:
+        written(tmp_path / "p.pkl", {"J": made.with_state({"_shape": (2, 2)})})
+    with pytest.raises(ValueError, match="coo_matrix; of sparse matrices, csc and csr are read"):
+        pickles.dense(pickles.read(tmp_path / "p.pkl")["J"])
 
 
 def test_an_array_must_have_the_bytes_that_its_shape_asks_for(tmp_path):

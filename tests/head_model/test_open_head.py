@@ -8,8 +8,10 @@ from avatarmake.head_model import inner, open_head
 from avatarmake.head_model import landmark_names as names
 from avatarmake.head_model.bases import NAMED
 from avatarmake.head_model.model import JAW, LEFT_EYE, REGIONS, RIGHT_EYE
+from tests.rounding import rounding
 
 MM = 1e-3
+ROUND = 0.01 * MM  # to the eye; float32 at 0.2 m, in sums of 300 terms, is finer
 ZERO = np.zeros(300)
 
 
@@ -43,7 +45,7 @@ def test_arrays_are_whole(model):
     for name, shape in shapes.items():
         array = getattr(model, name)
         assert array.shape == shape and array.dtype == np.float32 and np.isfinite(array).all(), name
-    assert np.allclose(model.weights.sum(1), 1, atol=1e-6) and model.weights.min() >= 0
+    assert np.allclose(model.weights.sum(1), 1, atol=rounding(5)) and model.weights.min() >= 0
     assert model.uv.min() >= 0 and model.uv.max() <= 1
     assert model.faces.min() == 0 and model.faces.max() == v - 1
 
@@ -88,10 +90,10 @@ def test_left_is_the_subjects_left_and_the_iris_is_where_it_belongs(model):
     for eye, joint, sign in ((names.LEFT_EYE, LEFT_EYE, 1), (names.RIGHT_EYE, RIGHT_EYE, -1)):
         centre, *ring = points[list(eye.iris)]
         assert sign * centre[0] > 0.02
-        assert np.allclose(np.linalg.norm(np.array(ring)[:, :2] - centre[:2], axis=1), inner.IRIS_RADIUS, atol=1e-5)
+        assert np.allclose(np.linalg.norm(np.array(ring)[:, :2] - centre[:2], axis=1), inner.IRIS_RADIUS, atol=ROUND)
         left, up, right, down = ring
         assert left[0] > centre[0] > right[0] and up[1] > centre[1] > down[1]
-        assert np.allclose(centre - model.joint_template[joint], [0, 0, inner.EYE_RADIUS], atol=1e-6)
+        assert np.allclose(centre - model.joint_template[joint], [0, 0, inner.EYE_RADIUS], atol=0.2 * rounding(10))
 
 
 # --- what it does --------------------------------------------------------------------------------------------------
@@ -119,7 +121,7 @@ def test_lids_close_over_the_eyeball(model, which, eye, joint):
 def test_the_jaw_opens_the_mouth_and_nothing_else(model):
     v = posed(model, jaw_pose=[0.2, 0, 0]) - model.v_template
     assert v[152, 1] < -12 * MM and v[14, 1] < -12 * MM
-    assert np.abs(v[[13, 0, 1, 33, 263, 10]]).max() < 1e-6
+    assert np.abs(v[[13, 0, 1, 33, 263, 10]]).max() < 0.2 * rounding(10)
     corner = np.linalg.norm(v[[61, 291]], axis=1)
     assert (corner > 2 * MM).all() and (corner < 8 * MM).all()
     for region in ("scalp", "ears", "shoulders"):
@@ -133,7 +135,7 @@ def test_eyes_turn(model):
     moved = np.linalg.norm(left, axis=1) > 1e-6
     assert (moved <= model.vertex_region("left_eyeball")).all()
     iris = model.landmarks(left[None].astype(np.float32))[0][473]
-    assert iris[0] == pytest.approx(inner.EYE_RADIUS * np.sin(0.3), abs=1e-5)
+    assert iris[0] == pytest.approx(inner.EYE_RADIUS * np.sin(0.3), abs=ROUND)
     down = posed(model, eye_pose=[0, 0, 0, 0.3, 0, 0]) - model.v_template
     assert model.landmarks(down[None].astype(np.float32))[0][468][1] < -3 * MM
 
@@ -192,4 +194,4 @@ def test_eyeballs_stay_round_and_seated_for_any_face(model):
     v, joints = model.identity(shape), model.joints(shape)
     for region, joint in (("left_eyeball", LEFT_EYE), ("right_eyeball", RIGHT_EYE)):
         r = np.linalg.norm(v[model.vertex_region(region)] - joints[joint], axis=1)
-        assert np.allclose(r, inner.EYE_RADIUS, atol=1e-5)
+        assert np.allclose(r, inner.EYE_RADIUS, atol=ROUND)

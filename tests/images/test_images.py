@@ -1,5 +1,6 @@
 """The images built here: what is in them, what they may, and what changes them. Run by `make test-images`."""
 
+import io
 import json
 import os
 import re
@@ -17,8 +18,9 @@ from avatarmake.contract import closure
 from avatarmake.contract.layout import STAGES
 from avatarmake.engine import container, context, docker
 from avatarmake.environments import pytorch3d
-from avatarmake.errors import Exit
+from avatarmake.errors import Exit, StageError
 from avatarmake.files.digests import digest_files, digest_path
+from tests.engine.test_context import append
 
 pytestmark = pytest.mark.skipif(docker.trouble() is not None, reason=f"no Docker: {docker.trouble()}")
 TORCH_STAGES = ("train", "flame_head_tracker")
@@ -120,12 +122,57 @@ def checkout(tmp_path, monkeypatch):
             docker.client().images.remove(docker.tag(stage))
 
 
+def without_a_name(client) -> set[str]:
+    return {image.id for image in client.images.list(filters={"dangling": True})}
+
+
+@pytest.fixture
+def another_s(client):
+    """An image that somebody built upon ours and gave no name: it inherits our labels."""
+    text = f"FROM {docker.image('convert').id}\nENV mine=1\n"
+    image, _ = client.images.build(fileobj=io.BytesIO(text.encode()), rm=True)
+    yield image.id
+    client.images.remove(image.id)
+
+
+def test_what_lost_its_name_is_removed_and_nothing_else(client, another_s, checkout):
+    place, _, _ = checkout
+    before = without_a_name(client)
+    assert another_s in before
+    for edit in ("# one\n", "# two\n", "# three\n"):
+        append(place / "stages" / "convert" / "__main__.py", edit)
+        assert docker.build("convert")[1]
+        assert without_a_name(client) == before
+
+
+def test_of_an_installation_only_what_was_installed_stays(client, another_s, checkout, monkeypatch):
+    """The part that pip ran in, with the wheels, is gone, also where the build breaks off."""
+    place, _, _ = checkout
+    monkeypatch.setattr(docker, "environment", lambda stage: f"avatarmake-test/{stage}:environment")
+    before, all_before = without_a_name(client), {image.id for image in client.images.list(all=True)}
+    dockerfile = place / "docker" / "convert" / "Dockerfile"
+    right = dockerfile.read_text()
+    dockerfile.write_text(right.replace("FROM ${BASE} AS environment", "RUN false\nFROM ${BASE} AS environment"))
+    with pytest.raises(StageError, match="its image cannot be built"):
+        docker.build("convert")
+    assert {image.id for image in client.images.list(all=True)} == all_before
+    dockerfile.write_text(right)
+    try:
+        docker.build("convert")
+        assert without_a_name(client) == before
+        new = [image for image in client.images.list(all=True) if image.id not in all_before]
+        assert new and not [image for image in new if "/wheels" in image.history()[0]["CreatedBy"]]
+    finally:
+        client.images.remove(docker.tag("convert"))
+        client.images.remove(docker.environment("convert"))
+
+
 def test_an_edit_in_convert_changes_convert_s_image_only(checkout):
     place, stages, of_the_repository = checkout
     first = {stage: docker.build(stage)[0].id for stage in stages}
     assert first == of_the_repository, "another checkout of the same sources makes the same images"
     assert [docker.build(stage)[1] for stage in stages] == [False, False]
-    (place / "stages" / "convert" / "__main__.py").open("a").write("# edited\n")
+    append(place / "stages" / "convert" / "__main__.py", "# edited\n")
     second = {stage: docker.build(stage)[0].id for stage in stages}
     assert [stage for stage in stages if first[stage] != second[stage]] == ["convert"]
 

@@ -1,6 +1,9 @@
 """Wheels of PYTORCH3D's folder in an image: a stand-in of one line, in an image under a name of its own."""
 
+import contextlib
+
 import pytest
+from docker.errors import ImageNotFound
 
 from avatarmake.engine import context, docker
 from avatarmake.environments import pytorch3d
@@ -11,13 +14,29 @@ pytestmark = pytest.mark.skipif(docker.trouble() is not None, reason=f"no Docker
 WORKS = {"__init__": "", "io": "import iopath", "renderer": "import torch"}  # as the real one does
 
 
+@pytest.fixture(scope="module")
+def lock_installed():
+    """The part of the build that no wheel here changes, under a name, so that it is made once."""
+    client, name = docker.client(), "avatarmake-test/installed:latest"
+    with context.pack_environment(pytorch3d.STAGE) as packed:
+        settings = {"custom_context": True, "target": "build", "network_mode": "none", "rm": True, "decode": True}
+        base, _ = docker.base(client)
+        said = list(client.api.build(fileobj=packed, tag=name, buildargs={"BASE": base}, **settings))
+    assert "error" not in said[-1], said[-1]
+    yield
+    client.images.remove(name)
+
+
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(docker, "tag", lambda stage: f"avatarmake-test/{stage}:latest")
+def folder(tmp_path, monkeypatch, lock_installed):
+    names = {"tag": "latest", "environment": "environment"}
+    for function, word in names.items():
+        monkeypatch.setattr(docker, function, lambda stage, word=word: f"avatarmake-test/{stage}:{word}")
     monkeypatch.setenv("PYTORCH3D", str(tmp_path))
     yield tmp_path
-    if docker.image(pytorch3d.STAGE) is not None:
-        docker.client().images.remove(docker.tag(pytorch3d.STAGE))
+    for name in (docker.tag(pytorch3d.STAGE), docker.environment(pytorch3d.STAGE)):
+        with contextlib.suppress(ImageNotFound):
+            docker.client().images.remove(name)
 
 
 def inside() -> str:

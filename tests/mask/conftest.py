@@ -65,6 +65,7 @@ def write_dataset(root: Path, images: list[np.ndarray], records: list[FrameRecor
         "head_model": model.name,
         "head_model_digest": model.digest,
         "image_size": [512, 512],
+        "source": {"size": [1000, 512], "box": [100, 0, 512]},
         "fps": 25,
         "focal": FOCAL,
         "images": numbers,

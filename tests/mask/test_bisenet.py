@@ -3,29 +3,37 @@
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 
-torch = pytest.importorskip("torch")
-onnxruntime = pytest.importorskip("onnxruntime")
+from avatarmake import assets
+from avatarmake.contract.layout import dataset_image, parsing_mask
+from avatarmake.errors import Exit, StageError
+from avatarmake.formats.images import LABEL, read_mask, read_rgb
+from stages.mask import HEAD_LABELS, STAGE, MaskConfig, bisenet, torch_file
+from stages.mask.networks import FaceParser
+from tests.mask.test_networks import DEVIATION, MEAN, facts, mask
+from tests.mask.test_networks import bisenet as standin
+from tests.mask.test_torch_file import FILE, FORMATS, saved
+from tests.rounding import rounding
 
-from torch.nn import functional  # noqa: E402
 
-from avatarmake import assets  # noqa: E402
-from avatarmake.contract.layout import dataset_image, parsing_mask  # noqa: E402
-from avatarmake.errors import Exit, StageError  # noqa: E402
-from avatarmake.formats.images import LABEL, read_mask, read_rgb  # noqa: E402
-from stages.mask import HEAD_LABELS, STAGE, MaskConfig, bisenet, torch_file  # noqa: E402
-from stages.mask.networks import FaceParser  # noqa: E402
-from tests.mask.test_networks import DEVIATION, MEAN, facts, mask  # noqa: E402
-from tests.mask.test_networks import bisenet as standin  # noqa: E402
-from tests.mask.test_torch_file import FILE, FORMATS, saved  # noqa: E402
+@pytest.fixture(scope="module", autouse=True)
+def _torch():
+    """By the first test that runs and not when tests are collected: it takes as long as all the rest."""
+    global torch, functional
+    import torch
+    from torch.nn import functional
 
 
 class Network:
-    """BiSeNet by torch.nn.functional; weights that it lacks are drawn at random when they are first asked for."""
+    """BiSeNet by torch.nn.functional; weights that it lacks are drawn at random when they are first asked for.
+
+    `terms`: of all its convolutions' sums, one after the other; nearly all of them lie on the longest way through.
+    """
 
     def __init__(self):
-        self.weights, self.random = {}, torch.Generator().manual_seed(79999)
+        self.weights, self.random, self.terms = {}, torch.Generator().manual_seed(79999), 0
 
     def __call__(self, x):
         """(N,3,512,512) -> logits (N,19,512,512)."""
@@ -61,6 +69,7 @@ class Network:
 
     def conv(self, x, name, out, size=3, stride=1, norm=""):
         inputs = x.shape[1] * size * size
+        self.terms += inputs
         # without a mean, or what all inputs have in common (they are positive) would drown the rest
         filters = self.weight(
             f"{name}.weight", lambda w: (w - w.mean(1, True)) / inputs**0.5, out, x.shape[1], size, size
@@ -80,17 +89,18 @@ class Network:
         return self.weights[name]
 
 
-def normalised(images) -> torch.Tensor:
+def normalised(images):
     """Images (512,512,3) RGB -> (N,3,512,512), as the network was trained."""
     return torch.tensor(((np.stack(images) / 255 - MEAN) / DEVIATION).transpose(0, 3, 1, 2).astype(np.float32))
 
 
 @pytest.fixture(scope="module")
-def network(images) -> Network:
+def network(_torch, images) -> Network:
     """With all weights, those of the heads that only training has use for too."""
     made = Network()
     with torch.no_grad():
         made(normalised(images[:1]))
+        made.tolerance = rounding(made.terms)  # 44,243 terms: 1.5e-4 of the logits' range
         for head in ("conv_out16", "conv_out32"):
             made.conv(made.block(torch.zeros(1, 128, 4, 4), f"{head}.conv", 64), f"{head}.conv_out", 19, 1)
     return made
@@ -104,14 +114,17 @@ def file(request, network, tmp_path_factory) -> Path:
 # --- the network -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.numbers
 def test_logits_and_labels_are_those_of_pytorch(network, file, images):
     with torch.no_grad():
         wanted = network(normalised(images[:2])).numpy()
     session = onnxruntime.InferenceSession(bisenet.model(file), providers=["CPUExecutionProvider"])
     got = session.run(["output"], {"input": normalised(images[:2]).numpy()})[0]
-    assert np.abs(got - wanted).max() < 1e-5 * np.ptp(wanted)
+    tolerance = network.tolerance * np.ptp(wanted)
+    assert np.abs(got - wanted).max() < tolerance
     labels = np.array(FaceParser(file, at_once=2).labels(images[:2]))
-    assert (labels == wanted.argmax(1)).mean() > 0.9999 and len(np.unique(labels)) > 3
+    taken = np.take_along_axis(wanted, labels[:, None].astype(int), 1)[:, 0]
+    assert (wanted.max(1) - taken).max() < 2 * tolerance and len(np.unique(labels)) > 3
 
 
 def test_the_file_has_the_names_and_the_sizes_of_the_real_one(network, file):
@@ -124,16 +137,16 @@ def test_the_file_has_the_names_and_the_sizes_of_the_real_one(network, file):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"ffm.conv1.weight": None}, "19 classes: ffm.conv1.weight is missing. Remove it"),
-        ({"ffm.conv1.weight": torch.zeros(64, 256)}, "weight is float32 (64, 256), expected float (64, 256, 1, 1)"),
-        ({"ffm.conv1.weight": torch.zeros(64, 256, 1, 1).int()}, "ffm.conv1.weight is int32"),
-        ({"cp.arm16.bn_atten.bias": torch.full((128,), torch.nan)}, "bn_atten.bias has numbers that are not finite"),
-        ({"sp.conv1.conv.weight": torch.zeros(64)}, "sp.conv1.conv.weight is not known"),
-        ({"conv_out.conv_out.weight": torch.zeros(11, 256, 1, 1)}, "(11, 256, 1, 1), expected float (19, 256, 1, 1)"),
+        (lambda: {"ffm.conv1.weight": None}, "19 classes: ffm.conv1.weight is missing. Remove it"),
+        (lambda: {"ffm.conv1.weight": torch.zeros(64, 256)}, "weight is float32 (64, 256), expected float (64, 256,"),
+        (lambda: {"ffm.conv1.weight": torch.zeros(64, 256, 1, 1).int()}, "ffm.conv1.weight is int32"),
+        (lambda: {"cp.arm16.bn_atten.bias": torch.full((128,), torch.nan)}, "has numbers that are not finite"),
+        (lambda: {"sp.conv1.conv.weight": torch.zeros(64)}, "sp.conv1.conv.weight is not known"),
+        (lambda: {"conv_out.conv_out.weight": torch.zeros(11, 256, 1, 1)}, "(11, 256, 1, 1), expected float (19, 256,"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_named(network, tmp_path, change, words):
-    weights = {name: tensor for name, tensor in (network.weights | change).items() if tensor is not None}
+    weights = {name: tensor for name, tensor in (network.weights | change()).items() if tensor is not None}
     with pytest.raises(StageError) as e:
         bisenet.model(saved(tmp_path / FILE, weights, "zip"))
     assert words in str(e.value) and str(tmp_path / FILE) in str(e.value) and e.value.exit == Exit.MISSING_ASSET
@@ -153,10 +166,12 @@ def test_masks_by_pytorchs_weights(network, subject, weights, capsys):
     assert mask(subject, "--parser", "bisenet") == Exit.OK
     assert f"neckhead and mouth from {FILE}" in capsys.readouterr().out and facts(subject)["parser"] == FILE
     with torch.no_grad():
-        labels = network(normalised([read_rgb(dataset_image(subject.directory("dataset"), 1))]))[0].argmax(0)
+        logits = network(normalised([read_rgb(dataset_image(subject.directory("dataset"), 1))]))[0].numpy()
+    labels, (second, first) = logits.argmax(0), np.sort(logits, 0)[-2:]
+    either = first - second < 2 * network.tolerance * np.ptp(logits)
     for part, wanted in (("neckhead", HEAD_LABELS), ("mouth", {LABEL[x] for x in ("mouth", "upper_lip", "lower_lip")})):
         got = read_mask(parsing_mask(subject.directory("masks"), 1, part)) > 0
-        assert (got == np.isin(labels, list(wanted))).mean() > 0.9999
+        assert ((got == np.isin(labels, list(wanted))) | either).mean() > 0.9999 and either.mean() < 0.01
 
 
 def test_the_onnx_comes_first(subject, weights, capsys):

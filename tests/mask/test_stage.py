@@ -111,7 +111,39 @@ def test_masks_of_others_are_not_overwritten(subject, foreign, capsys):
     assert mask(subject, *FIX) == Exit.OK
     assert files(subject) == before and audit(subject)["kept"] == 3 * FRAMES and audit(subject)["faults"] == {}
     assert mask(subject) == Exit.OK and "nothing to do" in capsys.readouterr().out
-    assert mask(subject, "--force") == Exit.BAD_INPUT  # still theirs
+    assert mask(subject, "--hat") == Exit.BAD_INPUT and "FIX=1" in capsys.readouterr().err  # still theirs
+    assert files(subject) == before
+    assert mask(subject, "--force") == Exit.OK
+    aside = subject.root / ".aside" / "masks-1"
+    assert {name: digest_path(aside / name) for name in before} == before
+
+
+def test_a_mask_that_was_mended_by_hand_is_kept_and_stays_its_maker_s(subject, masks, capsys):
+    mended = parsing_mask(masks, 2, "neckhead")
+    outline = read_mask(mended).copy()
+    outline[300, 250] = 0
+    mended.unlink()  # other tests' masks are links to the same file
+    write_png(mended, outline)
+    by_hand = files(subject)
+    assert mask(subject, "--hat") == Exit.BAD_INPUT and "00002_neckhead.png" in capsys.readouterr().err
+    assert mask(subject, *FIX) == Exit.OK and files(subject) == by_hand and audit(subject)["faults"] == {}
+    assert not (subject.root / ".aside").exists()  # taken over, with all that was there
+    assert mask(subject, "--hat") == Exit.BAD_INPUT and files(subject) == by_hand
+
+
+def test_what_comes_to_masks_that_are_taken_over_is_set_aside(subject, foreign, monkeypatch):
+    """And what the audit does not look at: a list of somebody's own."""
+    (foreign / "SHA256SUMS").write_text("mine")
+
+    def meanwhile(job):
+        facts = run(job)
+        (foreign / "alpha" / "later.txt").write_text("later")
+        return facts
+
+    assert command(STAGE, meanwhile, [subject.name, "--data", str(subject.data), *FIX]) == Exit.OK
+    aside = subject.root / ".aside" / "masks-1"
+    assert {p.name for p in aside.rglob("*") if p.is_file()} == {"later.txt", "SHA256SUMS"}
+    assert (aside / "SHA256SUMS").read_text() == "mine"
 
 
 def broken(kind: str, masks: Path) -> tuple[str, str]:
@@ -152,11 +184,25 @@ def broken(kind: str, masks: Path) -> tuple[str, str]:
             write_png(neckhead, np.where(np.arange(512)[:, None] < 150, head, 0).astype(np.uint8))
         case "alpha_misses_face":
             path = alpha
+            write_jpeg(alpha, person * 0)
+        case "inverted":
+            path, fate = alpha, "mended"
             write_jpeg(alpha, 255 - person)
+        case "covers_everything":
+            path = alpha
+            write_jpeg(alpha, person * 0 + 255)
+        case "mouth_scattered":
+            path = mouth
+            hair = np.zeros_like(lips)
+            hair[300:330, 120:140] = 255
+            write_png(mouth, lips | hair)
+        case "whole_frame":
+            fate = "mended"
+            write_png(neckhead, np.pad(head, ((0, 0), (100, 388))))
     return str(path.relative_to(masks)), fate
 
 
-@pytest.mark.parametrize("kind", [f for f in FAULTS if f != "stray"])
+@pytest.mark.parametrize("kind", [f for f in FAULTS if f not in ("stray", "wrong_number")])
 def test_each_fault_is_found_counted_shown_and_mended(subject, foreign, kind, capsys):
     good = files(subject)
     name, fate = broken(kind, foreign)
@@ -168,7 +214,7 @@ def test_each_fault_is_found_counted_shown_and_mended(subject, foreign, kind, ca
     assert {n: d for n, d in now.items() if n != name} == {n: d for n, d in good.items() if n != name}
     if fate == "regenerated":
         assert now[name] == good[name]
-    elif kind != "wrong_size":
+    elif kind not in ("wrong_size", "inverted"):
         assert np.array_equal(read_mask(foreign / name) > 127, read_mask(foreign / name) == 255)
     assert len(list((foreign / "audit" / kind).glob("00003_*.jpg"))) == 1
     aside = foreign / "replaced" / name
@@ -184,6 +230,30 @@ def test_stray_files_are_put_aside(subject, foreign):
     assert mask(subject, *FIX) == Exit.OK
     assert files(subject) == good and audit(subject)["faults"] == {"stray": 2}
     assert (foreign / "replaced/parsing/notes.txt").read_text() == "mine"
+
+
+def renamed(masks: Path, by: int) -> None:
+    """Number all masks otherwise."""
+    for path in sorted(masks.glob("*/*"), reverse=by > 0):
+        path.rename(path.with_name(f"{int(path.name[:5]) + by:05d}{path.name[5:]}"))
+
+
+def test_masks_numbered_from_0(subject, foreign, capsys):
+    good = files(subject)
+    renamed(foreign, -1)
+    assert mask(subject, *FIX) == Exit.OK
+    assert files(subject) == good and audit(subject)["faults"] == {"wrong_number": 3 * FRAMES}
+    assert "the file of image 1 is alpha/00000.jpg, numbered from 0" in capsys.readouterr().out
+    assert (foreign / "replaced/alpha/00000.jpg").exists()
+    assert mask(subject, *FIX) == Exit.OK and files(subject) == good and audit(subject)["faults"] == {}
+
+
+def test_masks_of_another_video_are_named(subject, foreign, capsys):
+    for path in foreign.glob("*/*"):
+        moved = np.roll(read_mask(path), 250, 1)
+        (write_jpeg if path.suffix == ".jpg" else write_png)(path, moved)
+    assert mask(subject, *FIX) == Exit.OK and "do not fit the tracked head" in capsys.readouterr().out
+    assert audit(subject)["kept"] == 0
 
 
 def test_an_audit_that_was_killed_goes_on(subject, foreign, monkeypatch):

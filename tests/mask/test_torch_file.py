@@ -9,16 +9,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
-
-from avatarmake.errors import Exit, StageError  # noqa: E402
-from stages.mask import torch_file  # noqa: E402
+from avatarmake.errors import Exit, StageError
+from stages.mask import torch_file
 
 FILE = "79999_iter.pth"
 FORMATS = ("pickles", "zip")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _torch():
+    """By the first test that runs and not when tests are collected: it takes as long as all the rest."""
+    global torch
+    import torch
+
+
 def saved(path: Path, value, format: str) -> Path:
+    import torch
+
     torch.save(value, path, _use_new_zipfile_serialization=format == "zip")
     return path
 
@@ -38,6 +45,24 @@ def test_tensors_of_every_kind(tmp_path, format):
     read = torch_file.read(saved(tmp_path / FILE, weights, format))
     for name, tensor in weights.items():
         assert read[name].dtype == tensor.numpy().dtype and np.array_equal(read[name], tensor.numpy()), name
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_bfloat16_is_read(tmp_path, format):
+    """It is the upper half of a float32."""
+    values = torch.linspace(-3, 1e6, 24).to(torch.bfloat16).reshape(4, 6)
+    read = torch_file.read(saved(tmp_path / FILE, {"w": values.T, "b": values[1], "f": torch.ones(2)}, format))
+    assert np.array_equal(read["w"], values.T.float().numpy()) and np.array_equal(read["b"], values[1].float().numpy())
+    assert read["f"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("kind", [torch.complex64, torch.float8_e4m3fn, torch.uint16])
+def test_other_kinds_of_numbers_are_named_and_accused_of_nothing(tmp_path, format, kind):
+    path = saved(tmp_path / FILE, {"w": torch.ones(3).to(kind)}, format)
+    with pytest.raises(StageError, match="holds a kind of numbers that is not read here: torch") as e:
+        torch_file.read(path)
+    assert "as float32" in e.value.next and "code" not in str(e.value) and "run" not in e.value.what
 
 
 class Calls:
@@ -110,11 +135,11 @@ def test_the_old_format_by_hand(tmp_path):
         (pickles(tensor(4, 2, 2, 2), ["0"], FOUR), "x reaches beyond its storage"),
         (pickles(tensor(4, 2, 2, -1), ["0"], FOUR), "x reaches beyond its storage"),
         (pickles(tensor(4, 0, -1, 1), ["0"], FOUR), "x reaches beyond its storage"),
-        (pickles(tensor(1 << 40, 0, 2, 1), ["0"], struct.pack("<q4f", 1 << 40, 1, 2, 3, 4)), "smaller than requested"),
+        (pickles(tensor(1 << 40, 0, 2, 1), ["0"], struct.pack("<q4f", 1 << 40, 1, 2, 3, 4)), "storage 0 breaks off"),
         (pickles(tensor(-1, 0, 2, 1), ["0"], FOUR), "a storage has no count"),
         (pickles(tensor(3, 0, 2, 1), ["0"], FOUR), "storage 0 has not the 3 numbers"),
         (pickles(tensor(4, 0, 2, 1), [], FOUR), "KeyError"),
-        (pickles(tensor(4, 0, 2, 1), ["0"], FOUR[:-1]), "smaller than requested"),
+        (pickles(tensor(4, 0, 2, 1), ["0"], FOUR[:-1]), "storage 0 breaks off"),
     ],
 )  # fmt: skip
 def test_torn_foreign_and_greedy_files(tmp_path, content, words):

@@ -12,7 +12,7 @@ from avatarmake.contract.publication import receipt
 from avatarmake.errors import Exit
 from avatarmake.formats.frame import read_frame
 from tests import flame_model
-from tests.pipeline.conftest import FRAMES, ORDER, run
+from tests.pipeline.conftest import FRAMES, ORDER, run, run_here
 
 
 def tracked(subject: Subject) -> dict:
@@ -20,8 +20,8 @@ def tracked(subject: Subject) -> dict:
 
 
 @pytest.fixture(scope="module")
-def assets(tmp_path_factory):
-    """AVATARMAKE_ASSETS with FLAME 2020 in it, and a cache."""
+def with_flame(assets, tmp_path_factory):
+    """AVATARMAKE_ASSETS with FLAME 2020 in it instead of the suite's empty one, and a cache."""
     folder = tmp_path_factory.mktemp("assets")
     flame_model.write(folder / "flame2020" / "generic_model.pkl")
     with pytest.MonkeyPatch.context() as patch:
@@ -31,7 +31,7 @@ def assets(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def flame(demo, assets, tmp_path_factory) -> Subject:
+def flame(demo, with_flame, tmp_path_factory) -> Subject:
     """The demo's frames, from tracking on with FLAME."""
     subject = Subject(tmp_path_factory.mktemp("volume"), "demo")
     for directory in ("source", "frames"):
@@ -83,14 +83,13 @@ def test_eyes_and_jaw_reach_the_dataset(flame):
     assert np.ptp([r.eyelids for r in records], axis=0).max() > 0.3
 
 
-def test_another_flame_is_refused_and_named(flame, assets, tmp_path, monkeypatch):
+def test_another_flame_is_refused_and_named(flame, tmp_path, monkeypatch, capsys):
     content = {**flame_model.arrays(), "v_template": flame_model.arrays()["v_template"] * 1.001}
     flame_model.write(tmp_path / "flame2020" / "generic_model.pkl", content)
     monkeypatch.setenv("AVATARMAKE_ASSETS", str(tmp_path))
     for stage, options in (("convert", ["--force"]), ("mask", ["--force"])):
-        done = run(stage, flame, *options)
-        assert done.returncode == Exit.BAD_INPUT
-        assert "another version of head model 'flame'" in done.stderr + done.stdout
+        assert run_here(stage, flame, *options) == Exit.BAD_INPUT
+        assert "another version of head model 'flame'" in "".join(capsys.readouterr())
     monkeypatch.setenv("AVATARMAKE_ASSETS", str(tmp_path / "none"))
-    done = run("convert", flame, "--force")
-    assert done.returncode == Exit.MISSING_ASSET and "flame.is.tue.mpg.de" in done.stderr + done.stdout
+    assert run_here("convert", flame, "--force") == Exit.MISSING_ASSET
+    assert "flame.is.tue.mpg.de" in capsys.readouterr().err

@@ -7,7 +7,8 @@ from PIL import Image
 
 from avatarmake.contract.layout import WRITER, alpha_mask, checkpoint_file, dataset_image, parsing_mask
 from avatarmake.contract.publication import receipt
-from tests.pipeline.conftest import FRAMES, ORDER, run
+from avatarmake.errors import Exit
+from tests.pipeline.conftest import FRAMES, ORDER, run_here
 
 
 def metrics(subject):
@@ -36,8 +37,15 @@ def test_metrics_have_what_a_reader_compares(demo):
     assert m["convert"]["reprojection_px_max"] < 0.01
     for split in ("last", "blocks"):
         assert {"psnr_full", "psnr_head", "ssim"} <= m["avatar"][split].keys()
-    for stage in ORDER[1:-1]:
-        assert m["seconds"][stage] > 0 and m["peak_memory_mb"][stage] > 10
+
+
+def test_receipts_have_what_each_stage_took(demo):
+    for directory in WRITER:
+        assert receipt(demo.directory(directory))["seconds"] > 0
+        assert receipt(demo.directory(directory))["peak_memory_mb"] > 10
+    seconds = receipt(demo.directory("avatar"))["facts"]["curve_seconds"]
+    curve = json.loads((demo.directory("avatar") / "curve.json").read_text())
+    assert len(seconds) == len(curve) and 0 < seconds[0] and seconds == sorted(seconds)
 
 
 def test_the_report_is_one_file_of_its_own(demo):
@@ -46,9 +54,8 @@ def test_the_report_is_one_file_of_its_own(demo):
     assert 'src="data:video/mp4;base64,' in page
 
 
-def test_a_second_run_of_everything_does_nothing(demo):
+def test_a_second_run_of_everything_does_nothing(demo, capsys):
     before = {d: receipt(demo.directory(d)) for d in WRITER}
     for stage in ORDER:
-        done = run(stage, demo)
-        assert "nothing to do" in done.stdout, f"{stage}: {done.stdout}{done.stderr}"
+        assert run_here(stage, demo) == Exit.OK and "nothing to do" in capsys.readouterr().out, stage
     assert {d: receipt(demo.directory(d)) for d in WRITER} == before

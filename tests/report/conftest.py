@@ -74,7 +74,7 @@ def write_avatar(root, last, blocks):
     }
     (root / "evaluation.json").write_text(json.dumps(evaluation))
     curve = [
-        {"step": 10 * k, "seconds": float(k), "loss": 1 / k, "psnr_full": 20.0 + k, "psnr_head": None}
+        {"step": 10 * k, "loss": 1 / k, "psnr_full": 20.0 + k, "psnr_head": None}
         for k in (1, 2, 3)
     ]
     (root / "curve.json").write_text(json.dumps(curve))

@@ -35,9 +35,6 @@ def test_metrics_are_complete(reported):
     assert m["avatar"]["last"] == {"frames": 2, "psnr_full": 18.5, "psnr_head": 15.5, "ssim": 0.9}
     assert m["avatar"]["blocks"]["psnr_head"] == 23.0
     assert (m["avatar"]["gaussians"], m["avatar"]["iterations"], m["avatar"]["resolution"]) == (500, 40, 64)
-    for stage in ("frames", "track", "convert", "mask", "train"):
-        assert m["seconds"][stage] > 0 and m["peak_memory_mb"][stage] > 0
-    assert {"engine", "host", "versions"} <= m.keys()
 
 
 def test_prints_the_figures_and_where_the_page_is(reported):
@@ -79,6 +76,23 @@ def test_same_bytes_again(reported, report):
     before = {n: (root / n).read_bytes() for n in ("test.mp4", "metrics.json", "index.html")}
     report(subject, "--force")
     assert before == {n: (root / n).read_bytes() for n in before}
+
+
+def test_of_the_runs_before_nothing_but_what_they_made(finished, report):
+    """Other hosts, other times, the same report; what they took is printed."""
+    subject, made, said = finished(), [], []
+    for run in (
+        {"seconds": 1.5, "environment": {"engine": "local"}, "host": {"cpu": "one", "cores": 2}},
+        {"seconds": 187.0, "environment": {"engine": "docker"}, "host": {"cpu": "another", "cores": 64}},
+    ):
+        stamp = subject.directory("avatar") / "stage.json"
+        parts = {"iterations": "40", "code": "c0de"}
+        stamp.write_text(json.dumps({**json.loads(stamp.read_text()), "key": "1ock", "parts": parts, **run}))
+        said.append(report(subject, "--force")[1])
+        made.append((subject.directory("report") / "SHA256SUMS").read_text())
+    assert made[0] == made[1]
+    assert "train 1.5 s" in said[0] and "train 3 min 07 s" in said[1]
+    assert "iterations" in page(subject) and "c0de" in page(subject) and "1ock" in page(subject)
 
 
 def test_nothing_unseen(finished, report):
@@ -214,7 +228,7 @@ def test_ticks_are_round_and_cover(low, high, expected):
 
 def test_chart_stays_inside_its_frame():
     line = charts.Line("<x>", [0, 1, 2, 3], [1.0, 5.0, -2.0, 40.0])
-    svg = charts.line_chart([line, line], "seconds", "dB", "a & b", y_range=(0, 10))
+    svg = charts.line_chart([line, line], "steps", "dB", "a & b", y_range=(0, 10))
     assert "<x>" not in svg and "a &amp; b" in svg
     points = re.search(r'points="([^"]*)"', svg)[1].split()
     ys = [float(p.split(",")[1]) for p in points]

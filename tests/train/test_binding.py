@@ -8,6 +8,9 @@ from avatarmake import head_model
 from stages.train.binding import COLUMNS, bind, bind_torch
 from stages.train.losses import MOUTH, huber, huber_torch
 from stages.train.surface import Surface, sample
+from tests.rounding import rounding
+
+pytestmark = pytest.mark.numbers
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +30,11 @@ def test_every_gradient_of_the_binding(bound):
     fast, exact = learned.clone().requires_grad_(), learned.double().requires_grad_()
     a, b = bind(fast, vertices, surface), bind_torch(exact, vertices, surface)
     for x, y in zip(a, b, strict=True):
-        assert (x - y).abs().max() < 1e-5 * y.abs().max()
+        assert (x - y).abs().max() < rounding(100) * y.abs().max()  # as many operations, at most, one on the other
     sum((x * w).sum() for x, w in zip(a, weights, strict=True)).backward()
     sum((y * w).sum() for y, w in zip(b, weights, strict=True)).backward()
     difference = (fast.grad - exact.grad).abs().amax(0)
-    assert (difference <= 1e-4 * exact.grad.abs().amax(0)).all()
+    assert (difference <= 1e-4 * exact.grad.abs().amax(0)).all()  # ten times as many, and their terms cancel
     assert not fast.grad[:5, 7:10].any()
 
 
@@ -39,11 +42,12 @@ def test_what_has_learned_nothing_lies_on_the_surface(bound):
     vertices, surface = bound
     means, axes, _, colours = bind(torch.zeros(500, COLUMNS), vertices, surface)
     points = (vertices[surface.corners] * surface.weights[..., None]).sum(1)
-    assert np.abs(means.numpy() - points).max() < 1e-6
+    assert np.abs(means.numpy() - points).max() < 0.2 * rounding(10)  # metres from the origin; three corners
     assert torch.equal(colours, torch.full((500, 3), 0.5))
     edges = vertices[surface.corners[:, 1]] - vertices[surface.corners[:, 0]]
     across = axes[:, :, 2] / axes[:, :, 2].norm(dim=1, keepdim=True)
-    assert np.abs((edges * across.numpy()).sum(1)).max() < 1e-6  # thin along the normal
+    # thin along the normal, which a slim triangle leaves uncertain by ten times what an edge of 0.02 m would
+    assert np.abs((edges * across.numpy()).sum(1)).max() < 10 * 0.02 * rounding(30)
 
 
 def test_sampling_is_the_same_every_time_and_dense_where_people_look(bound):
@@ -69,12 +73,12 @@ def test_the_mouth_counts_as_often_as_it_is_told():
     fast, exact = image.clone().requires_grad_(), image.double().requires_grad_()
     loss, mse = huber(fast, pixels, labels, 40.0)
     truth, truth_mse = huber_torch(exact, pixels, labels, 40.0)
-    assert loss.item() == pytest.approx(truth.item(), rel=1e-5)
-    assert mse.item() == pytest.approx(truth_mse.item(), rel=1e-5)
+    assert loss.item() == pytest.approx(truth.item(), rel=rounding(4 * 20 * 30))
+    assert mse.item() == pytest.approx(truth_mse.item(), rel=rounding(3 * 20 * 30))
     (3 * loss).backward()
     (3 * truth).backward()
-    assert (fast.grad - exact.grad).abs().max() < 1e-5 * exact.grad.abs().max()
+    assert (fast.grad - exact.grad).abs().max() < rounding(10) * exact.grad.abs().max()
     plain = huber(image, pixels, labels, 0.0)[0].item()
     doubled = huber(image, pixels, labels, 1.0)[0].item()
     only = huber(image, pixels, np.full((20, 30), MOUTH, np.uint8), 1.0)[0].item()
-    assert only == pytest.approx(2 * plain, rel=1e-5) and plain < doubled < only
+    assert only == pytest.approx(2 * plain, rel=rounding(3 * 20 * 30)) and plain < doubled < only

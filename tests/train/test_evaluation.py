@@ -6,6 +6,7 @@ import pytest
 from stages.train import evaluation
 from stages.train.dataset import Picture
 from stages.train.losses import HEAD
+from tests.rounding import rounding
 
 
 def picture(rgb: np.ndarray, head: np.ndarray) -> Picture:
@@ -40,6 +41,7 @@ def test_a_frame_without_head_has_no_head_figure():
     assert evaluation.summary([3], [figures])["psnr_head"] is None
 
 
+@pytest.mark.numbers
 def test_ssim_is_that_of_wang_2004_written_out():
     rng = np.random.default_rng(0)
     a = rng.random((24, 30, 1)).astype(np.float32)
@@ -54,5 +56,6 @@ def test_ssim_is_that_of_wang_2004_written_out():
             vp, vq = (window * (p - mp) ** 2).sum(), (window * (q - mq) ** 2).sum()
             cov = (window * (p - mp) * (q - mq)).sum()
             values.append((2 * mp * mq + 1e-4) * (2 * cov + 9e-4) / ((mp**2 + mq**2 + 1e-4) * (vp + vq + 9e-4)))
-    assert evaluation.ssim(a, b) == pytest.approx(np.mean(values), abs=1e-4)
+    # float32: variances, of about 1 / 12 here, are differences of means of 121 squares
+    assert evaluation.ssim(a, b) == pytest.approx(np.mean(values), abs=12 * rounding(121))
     assert evaluation.ssim(a, a) == pytest.approx(1)

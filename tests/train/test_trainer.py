@@ -18,6 +18,7 @@ from stages.train.network import COMPONENTS, Code
 from stages.train.poses import Poses, corrected
 from stages.train.split import split
 from stages.train.trainer import Schedule, Trainer, ends
+from tests.rounding import rounding
 
 
 def new(small, iterations: int = 60, gaussians: int = 1500, seed: int = 0) -> Trainer:
@@ -145,12 +146,14 @@ def test_unseen_frames_are_put_right_by_what_frames_of_like_codes_taught(taught)
     assert not poses.own[50:].any()
 
 
+@pytest.mark.numbers
 def test_a_frame_like_none_gets_the_mean_correction(taught):
     poses, _ = taught
     mean = np.stack([poses.learned(i) for i in range(50)]).mean(0)
-    assert np.allclose(poses.expected(60), mean, atol=1e-5)
+    assert np.allclose(poses.expected(60), mean, atol=1e-5)  # in float64, given to six decimals
 
 
+@pytest.mark.numbers
 def test_a_code_stops_at_the_edge_of_what_was_seen():
     rng = np.random.default_rng(0)
     raw = rng.standard_normal((50, 111)).astype(np.float32) * (np.arange(111) < 3)
@@ -162,9 +165,10 @@ def test_a_code_stops_at_the_edge_of_what_was_seen():
     assert torch.equal(code(torch.full((111,), 1e3)), code(torch.full((111,), 1e4)))
     direction = torch.zeros(111)
     direction[50] = 1e3  # a direction that no frame took
-    assert torch.allclose(code(torch.from_numpy(raw[0]) + direction), seen[0], atol=1e-3)
+    assert torch.allclose(code(torch.from_numpy(raw[0]) + direction), seen[0], atol=3 * rounding(111))
 
 
+@pytest.mark.numbers
 def test_the_canonical_ply_is_what_viewers_read(small, tmp_path):
     trainer = new(small)
     for _ in range(10):
@@ -173,15 +177,16 @@ def test_the_canonical_ply_is_what_viewers_read(small, tmp_path):
     ply.write(tmp_path / "a.ply", means, axes, opacities, colours)
     columns = ply.read(tmp_path / "a.ply")
     assert list(columns) == ply.FIELDS and len(columns["x"]) == 1500
-    assert np.allclose(1 / (1 + np.exp(-columns["opacity"])), opacities, atol=1e-5)
-    assert np.allclose(columns["f_dc_1"] * ply.SH0 + 0.5, colours[:, 1], atol=1e-5)
+    assert np.allclose(1 / (1 + np.exp(-columns["opacity"])), opacities, atol=rounding(10))
+    assert np.allclose(columns["f_dc_1"] * ply.SH0 + 0.5, colours[:, 1], atol=rounding(10))
     q = np.stack([columns[f"rot_{k}"] for k in range(4)], 1).astype(np.float64)
     s = np.exp(np.stack([columns[f"scale_{k}"] for k in range(3)], 1))
     w, x, y, z = q.T
     first = np.stack([1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)], 1)
-    assert np.abs(first * s[:, :1] - axes[:, :, 0]).max() < 1e-6
+    assert np.abs(first * s[:, :1] - axes[:, :, 0]).max() < 0.01 * rounding(100)  # metres: the widest
 
 
+@pytest.mark.numbers
 def test_adam_is_the_paper_s():
     rng = np.random.default_rng(0)
     start, gradients = rng.standard_normal(50), rng.standard_normal((5, 50))
@@ -192,7 +197,7 @@ def test_adam_is_the_paper_s():
         adam.step(0.5)
         m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
         expected = expected - 0.5 * 0.01 * (m / (1 - 0.9**t)) / np.sqrt(v / (1 - 0.999**t))
-    assert np.abs(parameter.detach().numpy() - expected).max() < 1e-5
+    assert np.abs(parameter.detach().numpy() - expected).max() < 3 * rounding(5)  # up to 3, in five steps
 
 
 def test_devices():

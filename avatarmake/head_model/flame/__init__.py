@@ -60,7 +60,7 @@ def _kept(name: str, model: str, public: dict) -> Path | None:
 def _read(path: Path) -> HeadModel | None:
     """None where there is none, or where it is torn."""
     try:
-        with np.load(path) as npz:
+        with path.open("rb") as file, np.load(file) as npz:  # by itself it leaves a torn file open
             held = {name: npz[name] for name in npz.files}
         parts: dict = {"regions": {}, "sources": {}}
         for name, array in held.items():

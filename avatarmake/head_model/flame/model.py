@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from avatarmake.errors import StageError
-from avatarmake.head_model.flame import pickles
+from avatarmake.head_model.flame import files, pickles
 from avatarmake.head_model.model import N_EXPRESSION, N_SHAPE
 
 V, F, J = 5023, 9976, 5
@@ -36,7 +36,7 @@ class Flame:
 
 def read_model(path: Path) -> Flame:
     """Raises StageError: which array, what was found, what was expected."""
-    content = pickles.read(path)
+    content = files.read(path)
     a = {name: _array(content, name, shape, path) for name, shape in SHAPES.items()}
     faces, weights = a["f"].astype(np.int64), a["weights"]
     _check(a["f"].dtype.kind in "iu", "f does not hold whole numbers", path)

@@ -22,7 +22,7 @@ LARGEST = 1 << 30  # bytes: FLAME 2020 has 53 million
 NAMES = re.compile(
     r"numpy(\._?core)?\.(multiarray|numeric) (_reconstruct|scalar|_frombuffer)|numpy (ndarray|dtype)|_codecs encode"
     r"|(copy_reg|copyreg) _reconstructor|(__builtin__|builtins) (object|set|bytes)"
-    r"|scipy\.sparse(\._?[a-z]+)? (csc|csr)_(matrix|array)|chumpy(\.[a-z_]+)* [A-Za-z_]+"
+    r"|scipy\.sparse(\._?[a-z]+)? [a-z]{3}_(matrix|array)|chumpy(\.[a-z_]+)* [A-Za-z_]+"
 )
 NUMBERS = re.compile(r"[<>|=]?(b1|i[1248]|u[1248]|f[248])")  # the element types that an array may have
 
@@ -49,6 +49,8 @@ class Refused(pickle.UnpicklingError):
 class Reader(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> type[Note]:
         called = f"{module} {name}"
+        if called == "collections OrderedDict":
+            return dict
         if not NAMES.fullmatch(called):
             raise Refused(f"{module}.{name}")
         return type("Note", (Note,), {"name": called})
@@ -64,17 +66,29 @@ def read(path: Path) -> dict[str, Any]:
     """The dict that the pickle at `path` holds; use `array`, `dense` on its values. Raises StageError."""
     if path.stat().st_size > LARGEST:
         raise StageError(f"has {path.stat().st_size} bytes, which no file of FLAME has", path, AGAIN)
+    return loaded(path.read_bytes(), path)
+
+
+def loaded(content: bytes, path: Path) -> dict[str, Any]:
+    """The same of a pickle's bytes; `path` is where they come from, for messages."""
+    found = noted(content, path)
+    if not isinstance(found, dict):
+        raise StageError(f"holds a {type(found).__name__}, expected FLAME's dict", path, AGAIN)
+    return found
+
+
+def noted(content: bytes, path: Path) -> Any:
+    """What a pickle holds, whatever it is, its objects as notes. Raises StageError."""
     try:
-        found = Reader(io.BytesIO(path.read_bytes()), encoding="latin1").load()
+        return Reader(io.BytesIO(content), encoding="latin1").load()
     except Refused as e:
         what = f"asks for {e}, which no file of FLAME has any use for; nothing of it was run"
         raise StageError(what, path, "Do not use this file. " + AGAIN) from e
     except (Exception, MemoryError) as e:  # a torn pickle fails in as many ways as there are bytes in it
         what = f"cannot be read as a pickle, it ends or breaks off within ({type(e).__name__})"
+        if 0 < content.count(b"\n") == content.count(b"\r\n"):
+            what = "was copied as a text: each of its line ends is Windows's, which no pickle has"
         raise StageError(what, path, AGAIN) from e
-    if not isinstance(found, dict):
-        raise StageError(f"holds a {type(found).__name__}, expected FLAME's dict", path, AGAIN)
-    return found
 
 
 AGAIN = "Download it again from https://flame.is.tue.mpg.de"
@@ -82,6 +96,8 @@ AGAIN = "Download it again from https://flame.is.tue.mpg.de"
 
 def array(value: Any) -> np.ndarray:
     """The array that a value of the dict stands for. Raises ValueError: what it is instead."""
+    if isinstance(value, np.ndarray):  # of an .npz
+        return value
     if isinstance(value, Note):
         for kinds, make in KINDS:
             if re.fullmatch(kinds, value.name):
@@ -102,8 +118,11 @@ def dense(value: Any) -> np.ndarray:
         return array(value)
     state = value.state if isinstance(value.state, dict) else {}
     shape = state.get("_shape", state.get("shape"))
-    if not (isinstance(shape, tuple) and len(shape) == 2 and all(isinstance(n, int) for n in shape)):
+    shape = tuple(int(array(n)) for n in shape) if isinstance(shape, tuple) else ()  # a number may be one of numpy's
+    if len(shape) != 2:
         raise ValueError("is a sparse matrix without a shape")
+    if not re.search(" cs[cr]_", value.name):
+        raise ValueError(f"is a {value.name.replace(' ', '.')}; of sparse matrices, csc and csr are read")
     if not 0 < shape[0] * shape[1] < LARGEST // 8:
         raise ValueError(f"is a sparse matrix of {shape[0]} x {shape[1]}")
     data, indices, starts = (array(state.get(k)).ravel() for k in ("data", "indices", "indptr"))

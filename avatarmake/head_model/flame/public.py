@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from avatarmake.errors import StageError
-from avatarmake.head_model.flame import pickles
+from avatarmake.head_model.flame import files, pickles
 from avatarmake.head_model.flame.regions import PUBLIC
 
 REMOVE = "Remove it, and what it says is computed; or get it again"
@@ -26,12 +26,14 @@ def embedding(path: Path, faces: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
     """mediapipe_landmark_embedding.npz -> MediaPipe's numbers (n,), triangles (n,), barycentric (n,3)."""
     try:
         with np.load(path, allow_pickle=False) as npz:
-            ids, triangle, bary = (npz[k] for k in ("landmark_indices", "lmk_face_idx", "lmk_b_coords"))
+            ids, triangle, bary = (np.asarray(npz[k]) for k in ("landmark_indices", "lmk_face_idx", "lmk_b_coords"))
     except Exception as e:
         raise StageError(f"cannot be read: {e}", path, REMOVE) from e
-    n = len(ids)
-    good = ids.shape == triangle.shape == (n,) and bary.shape == (n, 3) and n > 20
-    good = good and ids.min() >= 0 and ids.max() < 468 and triangle.max() < faces and len(np.unique(ids)) == n
+    n = ids.size
+    good = ids.dtype.kind in "iu" and triangle.dtype.kind in "iu" and bary.dtype.kind == "f"
+    good = good and ids.shape == triangle.shape == (n,) and bary.shape == (n, 3) and n > 20
+    good = good and 0 <= ids.min() and ids.max() < 468 and 0 <= triangle.min() and triangle.max() < faces
+    good = good and len(np.unique(ids)) == n
     if not (good and np.abs(bary.sum(1) - 1).max() < 1e-2):
         raise StageError(f"is no landmark embedding: {n} landmarks, barycentric {bary.shape}", path, REMOVE)
     return ids.astype(int), triangle.astype(int), bary / bary.sum(1, keepdims=True)
@@ -55,7 +57,7 @@ def eyelids(paths: tuple[Path, ...], points: np.ndarray) -> np.ndarray:
 
 def masks(path: Path, count: int) -> dict[str, np.ndarray]:
     """FLAME_masks.pkl -> name -> vertex ids."""
-    content = pickles.read(path)
+    content = files.read(path)
     out = {}
     for name in PUBLIC:
         try:
