@@ -10,7 +10,7 @@
 STAGES = frames track convert mask train report
 
 ##The pipeline. Each target brings in those before it:
-frames:                 ##cut one fixed square around the head:  make frames ID=roman VIDEO=~/roman.mp4 [FPS=25]
+frames:                 ##cut one fixed square around the head:  make frames ID=roman VIDEO=~/roman.mp4 [FPS=25] [PERSON=left] [TURN=90]
 track: frames           ##head model parameters for every frame  [HEAD_MODEL=open] [SHARD=i/N] [TRACKER=avatarmake]
 convert: track          ##exact cameras, in the files that FlashAvatar reads
 mask: convert           ##alpha, neckhead and mouth; FIX=1 audits and repairs what is there  [LABELS=folder]
@@ -26,8 +26,8 @@ demo: report            ##make demo, make demo ENGINE=docker
 PYTHON     ?= $(shell command -v python3.11 || echo python3)
 DATA       ?= data
 DEMO_TRAIN ?= --resolution 256 --iterations 3000
-export ID VIDEO FPS HEAD_MODEL SHARD TRACKER DETECTOR LABELS NUMBERING PARSER MATTING DEVICE DATA ASSETS ENGINE BASE \
-       PYTORCH3D VERBOSE TO GET ACCEPT
+export ID VIDEO FPS PERSON TURN HEAD_MODEL SHARD TRACKER DETECTOR LABELS NUMBERING PARSER MATTING DEVICE DATA ASSETS \
+       ENGINE BASE PYTORCH3D VERBOSE TO GET ACCEPT
 
 # A path is taken as it is typed: make would eat the $ of VIDEO='a$b.mp4'. What is written for make ($$, $(HOME)) is left
 # to it, and so is the environment, which it does not touch.
@@ -39,7 +39,8 @@ $(foreach path,VIDEO LABELS DATA ASSETS TO PYTORCH3D,$(if $(filter command,$(fir
 
 # How a variable becomes an option. Its value reaches the shell through the environment, so it may hold spaces.
 option = $(if $(value $(1)),$(2)="$$$(1)")
-options.frames = $(call option,VIDEO,--video) $(call option,FPS,--fps)
+options.frames = $(call option,VIDEO,--video) $(call option,FPS,--fps) $(call option,PERSON,--person) \
+                 $(call option,TURN,--turn)
 options.track  = $(call option,HEAD_MODEL,--head-model) $(call option,SHARD,--shard) $(call option,DETECTOR,--detector)
 options.flame_head_tracker = $(call option,DEVICE,--device)
 options.mask   = $(call option,LABELS,--labels) $(call option,NUMBERING,--numbering) $(if $(FIX),--fix) \

@@ -65,6 +65,11 @@ def frame_image(root: Path, number: int) -> Path:
     return root / f"{number:05d}.jpg"
 
 
+def person_image(root: Path, number: int) -> Path:
+    """frames/: a small picture of each face found, 1-based; only where there is more than one."""
+    return root / f"people/{number}.jpg"
+
+
 def tracking_file(root: Path, index: int) -> Path:
     """flame-head-tracker's name: unpadded, 0-based; image `index + 1` of frames/."""
     return root / f"{index}.npz"

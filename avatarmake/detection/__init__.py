@@ -22,6 +22,7 @@ for _name in ("matplotlib", "matplotlib.pyplot"):
     sys.modules.setdefault(_name, ModuleType(_name))
 
 N_LANDMARKS = 478  # 468 of the face mesh, then 5 of the iris on the subject's right, 5 on the left
+FAR = 1.5  # face sizes from where a face is expected: another's
 N_BLENDSHAPES = 52  # MediaPipe's scores, 0..1: number 0 says nothing, 9 and 10 are eyeBlinkLeft and eyeBlinkRight
 
 
@@ -79,14 +80,18 @@ class FaceMesh(_Graph):
             self._solution.reset()
             self._awake()
 
-    def detect(self, rgb: np.ndarray) -> np.ndarray | None:
-        """-> (478,3) float32, or None: x, y in px; z in px about the head's centre, negative towards the camera."""
+    def detect(self, rgb: np.ndarray, near: np.ndarray | None = None) -> np.ndarray | None:
+        """-> (478,3) float32, or None: x, y in px; z in px about the head's centre, negative towards the camera.
+
+        `near` (n,2): places in px; of several faces the one closest to one of them, none that is far from all.
+        """
         found = self._process(rgb).multi_face_landmarks
         if not found:
             return None
         self._fresh = False
         faces = [_pixels(face.landmark, rgb) for face in found]
-        return faces[_central(faces, rgb)]
+        chosen = _chosen(faces, rgb, near)
+        return None if chosen is None else faces[chosen]
 
 
 class FaceLandmarker(_Graph):
@@ -105,19 +110,21 @@ class FaceLandmarker(_Graph):
             again = "Type: make assets GET=face_landmarker"
             raise StageError(what, model, again, Exit.MISSING_ASSET) from e
 
-    def detect(self, rgb: np.ndarray) -> np.ndarray | None:
+    def detect(self, rgb: np.ndarray, near: np.ndarray | None = None) -> np.ndarray | None:
         """As FaceMesh.detect."""
-        found = self.examine(rgb)
+        found = self.examine(rgb, near)
         return None if found is None else found[0]
 
-    def examine(self, rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    def examine(self, rgb: np.ndarray, near: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray] | None:
         """-> landmarks as FaceMesh.detect, blendshapes (52,) float32; or None."""
         found = self._process(rgb)
         if not found.face_landmarks:
             return None
         self._fresh = False
         faces = [_pixels(face, rgb) for face in found.face_landmarks]
-        chosen = _central(faces, rgb)
+        chosen = _chosen(faces, rgb, near)
+        if chosen is None:
+            return None
         return faces[chosen], np.array([c.score for c in found.face_blendshapes[chosen]], np.float32)
 
     def _run(self, image: np.ndarray):
@@ -164,6 +171,19 @@ def _pixels(landmarks, rgb: np.ndarray) -> np.ndarray:
     """MediaPipe's 0..1 -> (478,3) px."""
     h, w = rgb.shape[:2]
     return np.array([(p.x, p.y, p.z) for p in landmarks], np.float32) * np.array([w, h, w], np.float32)
+
+
+def _chosen(faces: list[np.ndarray], rgb: np.ndarray, near: np.ndarray | None) -> int | None:
+    """The most central face, or the one closest to one of the places `near` (n,2) in face sizes, unless FAR."""
+    if near is None:
+        return _central(faces, rgb)
+
+    def distance(face: np.ndarray) -> float:
+        low, high = face[:, :2].min(0), face[:, :2].max(0)
+        return float(np.linalg.norm((low + high) / 2 - near, axis=-1).min() / max((high - low).max(), 1))
+
+    best = min(range(len(faces)), key=lambda i: distance(faces[i]))
+    return best if distance(faces[best]) < FAR else None
 
 
 def _central(faces: list[np.ndarray], rgb: np.ndarray) -> int:

@@ -18,6 +18,7 @@ from avatarmake.geometry.jitter import jitter_px
 from avatarmake.head_model.model import HeadModel
 from stages.convert import STAGE
 from stages.convert.chunk import Plan, Seen, begin, work, work_on
+from stages.convert.weights import weights
 
 CHUNK = 100  # frames: a few MB, and a progress line now and then
 # Without a tracker.json the files are flame-head-tracker's own, whose parameters mean FLAME
@@ -41,7 +42,7 @@ def run(job: Job) -> dict:
         read_tracking(tracked_file(tracking, indices[0])),
     )
     seen = Seen(*map(np.array, zip(*job.progress(_frames(_chunks(job, plan)), len(indices)), strict=True)))
-    _write_index(job, plan, crop, head)
+    _write_index(job, plan, crop, head, weights(indices, crop, tracker))
     jitter = jitter_px(seen.rigid, np.array(indices))
     facts = {
         "frames_in": len(crop["source_frames"]),
@@ -114,8 +115,8 @@ def _frames(chunks: Iterable[Seen]) -> Iterator[tuple]:
         yield from zip(chunk.error_max, chunk.error_mean, chunk.rigid, strict=True)
 
 
-def _write_index(job: Job, plan: Plan, crop: dict, head: HeadModel) -> None:
-    """index.json: which source frame each image of the dataset is, and which box of it."""
+def _write_index(job: Job, plan: Plan, crop: dict, head: HeadModel, counts: list[float]) -> None:
+    """index.json: which source frame each image of the dataset is, which box of it, how much it counts in training."""
     index = {
         "head_model": head.name,
         "head_model_digest": head.digest,
@@ -126,6 +127,7 @@ def _write_index(job: Job, plan: Plan, crop: dict, head: HeadModel) -> None:
         "images": [i + 1 for i in plan.indices],
         "source_frames": [crop["source_frames"][i] for i in plan.indices],
         "times": [crop["times"][i] for i in plan.indices],
+        "weights": counts,
     }
     with whole(job.out / "index.json") as temporary:
         temporary.write_text(json.dumps(index))

@@ -1,5 +1,6 @@
 """frames: one video in, one fixed square crop of the head for the whole video out, 512 x 512 JPEGs."""
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,12 +20,19 @@ class FramesConfig:
     fps: float | None = option(None, "images per second of video; else every frame. Of images: how many are a second")
     margin: float = option(0.6, "room around the face for hair and neck, in face heights")
     samples: int = option(32, "frames in which the face is looked for")
+    person: str = option("largest", "whose face: largest, followed over cuts; or one alone: left, right, its number")
+    turn: str = option("auto", "degrees clockwise to turn the video by: 0, 90, 180, 270, or auto, by what is upright")
 
     def __post_init__(self):
         if self.fps is not None and not 0 < self.fps <= 1000:
             raise StageError(f"fps is {self.fps}", next="Give images per second: FPS=25", exit=Exit.USAGE)
         if not 0.1 <= self.margin <= 3 or not 1 <= self.samples <= 1000:
             raise StageError("margin must be 0.1 to 3, samples 1 to 1000", exit=Exit.USAGE)
+        if not re.fullmatch(r"largest|left|right|[1-9]\d{0,3}", self.person):
+            what = f"person is '{self.person}'"
+            raise StageError(what, next="Give PERSON=left, right, largest, or a number of the line", exit=Exit.USAGE)
+        if self.turn not in ("auto", "0", "90", "180", "270"):
+            raise StageError(f"turn is '{self.turn}'", next="Give TURN=0, 90, 180, 270 or auto", exit=Exit.USAGE)
 
 
 def with_video(subject: Subject, config: FramesConfig) -> FramesConfig:

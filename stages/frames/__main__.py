@@ -10,18 +10,22 @@ from pathlib import Path
 import numpy as np
 
 from avatarmake.contract.command import main
-from avatarmake.contract.layout import IMAGE_SIZE, frame_image
+from avatarmake.contract.layout import IMAGE_SIZE, frame_image, person_image
 from avatarmake.contract.stage import Job
 from avatarmake.errors import StageError
 from avatarmake.files.whole import whole
 from avatarmake.formats.images import crop, resize, write_jpeg
 from avatarmake.limits import cores
+from avatarmake.stretches import words
 from stages.frames import STAGE, FramesConfig
-from stages.frames.face import find_people, square_around
 from stages.frames.images import images
+from stages.frames.people import Choice, Person, choose, find_people
 from stages.frames.sequence import Sequence
+from stages.frames.stills import Stills, small_grey
+from stages.frames.turn import LOOKS, best_turn, turned
 from stages.frames.video import Frame, Video
 
+UPRIGHT = 0.5  # of the samples: with an upright face in fewer, the video may lie on its side
 SMALL = 256  # a box of fewer pixels makes a soft avatar: worth a line
 ROUNDING = 2e-3  # seconds: containers round timestamps to milliseconds
 EPSILON = 1e-9  # seconds
@@ -50,18 +54,21 @@ def run(job: Job) -> dict:
                 indices.append(frame.index)
                 times.append(round(frame.time, 6))
                 path = frame_image(job.out, len(indices))
-                if not path.exists():
-                    writer.write(path, frame.rgb())
-        _say(crop_json, video)
+                writer.write(path, None if path.exists() else turned(frame.rgb(), crop_json["turn"]))
+        _say_notes(crop_json, video)
         crop_json["source"]["frames"] = total
         crop_json["fps"] = min(config.fps or video.fps, video.fps)
-        _write(description, {**crop_json, "source_frames": indices, "times": times})
+        still = {"repeats": writer.stills.repeats, "black": writer.stills.black}
+        _write(description, {**crop_json, "source_frames": indices, "times": times, **still})
+    _say_stills(still)
     return {
         "frames_in": total,
         "frames_out": len(indices),
         "unreadable": video.unreadable,
         "box": crop_json["box"],
         "people": crop_json["people"],
+        "turn": crop_json["turn"],
+        **{name: len(numbers) for name, numbers in still.items()},
         "source": crop_json["source"],
     }
 
@@ -75,38 +82,91 @@ def _opened(config: FramesConfig) -> Video | Sequence:
 def _find_head(job: Job, video: Video) -> dict:
     """Pass 1 -> crop.json without its frames. Raises StageError when no face is seen."""
     config = job.config
-    sampled = job.progress(video.samples(config.samples), config.samples, "frames: looking for the face")
-    people, samples = find_people(frame.rgb() for frame in sampled)
+    turn = 0 if config.turn == "auto" else int(config.turn)
+    people, times = _look(job, video, turn)
+    if config.turn == "auto" and not _mostly_upright(people, len(times)):
+        turn, seen, looked = best_turn(frame.rgb() for frame in video.samples(LOOKS))
+        if turn:
+            _say(
+                f"the face lies on its side: upright in {seen[0]} of {looked} frames as the video is, in {seen[turn]} "
+                f"turned {turn} degrees clockwise, and so it is turned. TURN=0 leaves it as it is"
+            )
+            people, times = _look(job, video, turn)
+    width, height = (video.width, video.height)[:: -1 if turn % 180 else 1]
     if not people:
         raise StageError(
-            f"no face in {samples} frames looked at ({video.width} x {video.height})",
+            f"no face in {len(times)} frames looked at ({width} x {height})",
             video.path,
             "Give a video of one person who faces the camera",
         )
-    box = square_around(np.array(people[0].rectangles), config.margin, video.width, video.height)
-    if box[2] < SMALL:
-        print(f"frames: the head takes only {box[2]} pixels of the video, the avatar will be soft", file=sys.stderr)
+    choice = choose(people, len(times), config.person, config.margin, width, height)
+    if choice.box[2] < SMALL:
+        _say(f"the head takes only {choice.box[2]} pixels of the video, the avatar will be soft")
     return {
         "source": {
             "name": video.path.name,
-            "width": video.width,
-            "height": video.height,
+            "width": width,
+            "height": height,
             "fps": video.fps,
             "frames": None,
             "rotation": video.rotation,
             "duration": video.duration,
         },
-        "box": box,
+        "turn": turn,
+        "box": choice.box,
         "image_size": [IMAGE_SIZE, IMAGE_SIZE],
-        "people": [len(p.rectangles) / samples for p in people],
+        "people": [len(p.rectangles) / len(times) for p in people],
+        **_several(job, choice, times),
     }
 
 
-def _say(crop_json: dict, video: Video) -> None:
+def _look(job: Job, video: Video, turn: int) -> tuple[list[Person], list[float]]:
+    """The people in a sparse sample of the video, turned; the samples' times."""
+    samples, times = job.config.samples, []
+
+    def pictures() -> Iterator[np.ndarray]:
+        for frame in job.progress(video.samples(samples), samples, "frames: looking for the face"):
+            times.append(frame.time)
+            yield turned(frame.rgb(), turn)
+
+    return find_people(pictures())[0], times
+
+
+def _mostly_upright(people: list[Person], samples: int) -> bool:
+    return len({s for p in people for s in p.upright}) >= max(UPRIGHT * samples, 1)
+
+
+def _several(job: Job, choice: Choice, times: list[float]) -> dict:
+    """Where there is more than one face: say so, leave their pictures, and where the one taken is when."""
+    line = choice.line(job.subject.name)
+    if line is None:
+        return {}
+    _say(line)
+    person_image(job.out, 1).parent.mkdir(exist_ok=True)
+    for number, person in enumerate(choice.faces, 1):
+        write_jpeg(person_image(job.out, number), person.portrait)
+    path = [(round(times[s], 6), round(x, 1), round(y, 1)) for s, x, y in choice.path()]
+    return {"faces": choice.records(), "path": path}
+
+
+def _say_stills(still: dict[str, list[int]]) -> None:
+    repeats, black = ([n + 1 for n in still[name]] for name in ("repeats", "black"))
+    if repeats:
+        what = f"{len(repeats)} images repeat the one before ({words(repeats)})"
+        _say(f"{what}: a still stretch counts once in training")
+    if black:
+        _say(f"{len(black)} images are black ({words(black)})")
+
+
+def _say(line: str) -> None:
+    print(f"frames: {line}", file=sys.stderr, flush=True)
+
+
+def _say_notes(crop_json: dict, video: Video) -> None:
     """What is unusual about the video and what was done about it: a line each, here and in crop.json."""
     crop_json["source"]["notes"] = video.lines
     for line in video.lines:
-        print(f"frames: {video.path.name}: {line}", file=sys.stderr)
+        _say(f"{video.path.name}: {line}")
 
 
 def at_rate(frames: Iterable[Frame], fps: float | None, source_fps: float) -> Iterator[Frame]:
@@ -135,24 +195,31 @@ def _regular(frame: Frame, source_fps: float) -> float:
 
 
 class ImageWriter:
-    """Cuts and encodes beside the decoder, in as many threads as there are cores; holds a few frames at most."""
+    """Cuts and encodes beside the decoder, in as many threads as there are cores; holds a few frames at most.
+
+    `stills`: what is known of the images written so far, of all at its end.
+    """
 
     def __init__(self, box: tuple[int, int, int]):
         self._box = box
         self._threads = cores()
         self._pool = ThreadPoolExecutor(self._threads)
-        self._waiting: deque[Future] = deque()
+        self._waiting: deque[Future[np.ndarray]] = deque()
+        self.stills = Stills()
 
-    def write(self, path: Path, image: np.ndarray) -> None:
-        """Take an upright frame (H,W,3); raises what an earlier one failed with."""
+    def write(self, path: Path, image: np.ndarray | None) -> None:
+        """Take an upright frame (H,W,3), None for one that is written; raises what an earlier one failed with."""
         x, y, side = self._box
-        self._waiting.append(self._pool.submit(self._cut, path, crop(image, x, y, side, side)))
+        cut = None if image is None else crop(image, x, y, side, side)
+        self._waiting.append(self._pool.submit(self._cut, path, cut))
         while len(self._waiting) > 2 * self._threads:
-            self._waiting.popleft().result()
+            self.stills.see(self._waiting.popleft().result())
 
     @staticmethod
-    def _cut(path: Path, image: np.ndarray) -> None:
-        write_jpeg(path, resize(image, (IMAGE_SIZE, IMAGE_SIZE)))
+    def _cut(path: Path, image: np.ndarray | None) -> np.ndarray:
+        if image is not None:
+            write_jpeg(path, resize(image, (IMAGE_SIZE, IMAGE_SIZE)))
+        return small_grey(path)
 
     def __enter__(self) -> "ImageWriter":
         return self
@@ -161,7 +228,7 @@ class ImageWriter:
         self._pool.shutdown(wait=True, cancel_futures=kind is not None)
         if kind is None:
             for future in self._waiting:
-                future.result()
+                self.stills.see(future.result())
 
 
 def _write(path: Path, content: dict) -> None:

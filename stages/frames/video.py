@@ -162,7 +162,7 @@ class Video:
             for number, pick in enumerate(picks):
                 coded = self._file.key_frame(stamps[pick])
                 if coded is not None and not coded.is_corrupt and self._fits(coded):
-                    yield Frame(number, coded.time or 0.0, self, coded)
+                    yield Frame(number, (coded.time or 0.0) - self._start, self, coded)
             return
         step = max(1, self._survey.packets // count)
         # without B frames that no other needs, a third to a half of the work; the second pass says what is broken

@@ -29,6 +29,7 @@ def gather(done: Finished, truth: dict | None) -> dict:
             "tracked": len(done.index["images"]),
             "fps": done.index["fps"],
         },
+        "doubts": {name: len(numbers) for name, numbers in doubts(done).items()},
         "tracking": {
             **{k: tracking.get(k) for k in ("landmark_error_px", "landmark_error_pct")},
             "jitter_px": tracking.get("jitter_px", converted.get("jitter_px")),
@@ -44,6 +45,12 @@ def gather(done: Finished, truth: dict | None) -> dict:
             **{name: _split(split) for name, split in evaluation["splits"].items()},
         },
     }
+
+
+def doubts(done: Finished) -> dict[str, list[int]]:
+    """Pictures of frames/, counted from 0, that count less in training or not at all, by the reason."""
+    found = {name: done.tracker.get(name, []) for name in ("covered", "blurred")}
+    return found | {name: done.crop.get(name, []) for name in ("repeats", "black")}
 
 
 def _split(split: dict) -> dict:

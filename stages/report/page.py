@@ -4,9 +4,10 @@ import base64
 from collections.abc import Callable
 from pathlib import Path
 
+from avatarmake.stretches import words
 from stages.report import charts, pictures
 from stages.report.charts import Line
-from stages.report.metrics import STAGES
+from stages.report.metrics import STAGES, doubts
 from stages.report.subject import Finished, spread
 from stages.report.words import headline, summary
 
@@ -31,6 +32,8 @@ def write(path: Path, done: Finished, metrics: dict, video: Path | None, eyelids
             summary=summary(metrics),
             video=_video(video),
             poster=pictures.data_uri(pictures.side_by_side(done, _typical(done))) if done.held_out else None,
+            faces=pictures.faces(done),
+            doubts=_doubts(done),
             tracking=_samples(done, samples, pictures.tracking),
             masks=_samples(done, samples, pictures.masks),
             worst=_worst(done),
@@ -63,6 +66,29 @@ def _typical(done: Finished) -> int:
 
 def _samples(done: Finished, numbers: list[int], draw: Callable) -> list[dict]:
     return [{"number": n, "uri": pictures.data_uri(draw(done, n))} for n in numbers]
+
+
+DOUBTS = {
+    "covered": "the face is mostly covered",
+    "blurred": "the face is blurred",
+    "repeats": "the picture repeats the one before",
+    "black": "the picture is black",
+}
+
+
+def _doubts(done: Finished) -> list[dict]:
+    """What counts less in training, and pictures of it; the numbers are those of frames/."""
+    return [
+        {
+            "reason": DOUBTS[name],
+            "count": len(numbers),
+            "where": words(i + 1 for i in numbers),
+            "pictures": [{"number": i + 1, "uri": pictures.data_uri(pictures.small(done, i))}
+                         for i in spread(numbers, SAMPLES)] if name in ("covered", "blurred") else [],
+        }
+        for name, numbers in doubts(done).items()
+        if numbers
+    ]  # fmt: skip
 
 
 def _worst(done: Finished) -> list[dict]:

@@ -5,6 +5,7 @@ import io
 
 import numpy as np
 
+from avatarmake.contract import layout
 from avatarmake.contract.layout import IMAGE_SIZE
 from avatarmake.formats import images
 from avatarmake.geometry import cameras
@@ -23,6 +24,17 @@ def data_uri(image: np.ndarray, quality: int = 86) -> str:
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, "JPEG", quality=quality, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+def faces(done: Finished) -> list[dict]:
+    """The faces that were found, where there was more than one: crop.json's records, and their pictures as `uri`."""
+    found = enumerate(done.crop.get("faces", []), 1)
+    return [{**face, "uri": data_uri(images.read_rgb(layout.person_image(done.frames, n)))} for n, face in found]
+
+
+def small(done: Finished, index: int, side: int = 256) -> np.ndarray:
+    """Picture `index` of frames/, counted from 0. (side, side, 3)"""
+    return images.resize(images.read_rgb(layout.frame_image(done.frames, index + 1)), (side, side))
 
 
 def tracking(done: Finished, number: int) -> np.ndarray:

@@ -50,6 +50,12 @@ class Finished:
         return read_index(self.dataset / "index.json", self.name)
 
     @cached_property
+    def tracker(self) -> dict:
+        """tracker.json; {} where upstream's own files came without."""
+        path = self.tracking / "tracker.json"
+        return _json(path, f"make track ID={self.name}") if path.exists() else {}
+
+    @cached_property
     def evaluation(self) -> dict:
         return _json(self.avatar / "evaluation.json", f"make train ID={self.name}")
 

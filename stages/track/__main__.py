@@ -16,7 +16,10 @@ from avatarmake.detection import quality
 from avatarmake.errors import StageError
 from avatarmake.files.whole import whole
 from avatarmake.formats.descriptions import read_crop
-from stages.track import STAGE, TrackConfig, identity, work
+from avatarmake.geometry import jitter
+from avatarmake.stretches import words
+from stages.track import STAGE, TrackConfig, doubt, identity, work
+from stages.track.landmarks import whereabouts
 
 MODULES = ("stages.track.work", "avatarmake.detection", "mediapipe")  # of its worker processes, imported once
 
@@ -27,9 +30,8 @@ def run(job: Job) -> dict | None:
     count, fps = len(crop["source_frames"]), crop["fps"]
     side = crop["box"][2] / IMAGE_SIZE  # source pixels per pixel of ours
     focal = identity.focal_guess((crop["source"]["width"] / side, crop["source"]["height"] / side))
-    plan = work.Plan(
-        frames, job.out, count, fps, focal, config.head_model, config.landmarks, _landmarker(config), config.eyelids
-    )
+    how = (config.head_model, config.landmarks, _landmarker(config), config.eyelids)
+    plan = work.Plan(frames, job.out, count, fps, focal, *how, whereabouts(crop))
     head = head_model.load(config.head_model)  # a missing asset is said before the work
     if head.sources:
         print(f"track: head model {head.name}: {'; '.join(f'{what} {where}' for what, where in head.sources.items())}")
@@ -48,6 +50,7 @@ def run(job: Job) -> dict | None:
     tracker = json.loads(finished.read_text())
     facts = {"frames_in": tracker["frames"], "frames_out": len(tracker["tracked"]), "missing": tracker["missing"]}
     print(quality.line(tracker))
+    _say_doubts(tracker)
     facts |= {name: tracker[name] for name in ("detector", "eyelids", "focal")}
     return {**facts, **tracker["quality"], "ms_per_frame": timings}
 
@@ -114,12 +117,28 @@ def summary(plan: work.Plan) -> dict:
         "frames": plan.count,
         "tracked": numbers.tolist(),
         "missing": sorted(set(range(plan.count)) - set(numbers.tolist())),
+        "cuts": numbers[jitter.cuts(figures["raw"])].tolist(),
+        **_doubts(plan),
         "quality": {
             **quality.summary(numbers, **figures),
             "iterations": round(float(np.mean([p["iterations"] for p in parts])), 2),
             "identity_iterations": person.iterations,
         },
     }
+
+
+def _doubts(plan: work.Plan) -> dict[str, list[int]]:
+    """Frames with a face that is not to be trusted, by what is wrong with it."""
+    scores, details = np.concatenate([np.load(plan.doubts(c)) for c in range(len(plan.chunks))], axis=1)
+    return {"covered": doubt.covered(scores).tolist(), "blurred": doubt.blurred(details, plan.fps).tolist()}
+
+
+def _say_doubts(tracker: dict) -> None:
+    """A line, where there are any. Frames are called by their images' numbers."""
+    kinds = {"mostly covered": tracker.get("covered"), "blurred": tracker.get("blurred")}
+    said = [f"{name} in {len(n)} images ({words(i + 1 for i in n)})" for name, n in kinds.items() if n]
+    if said:
+        print(f"track: the face is {' and '.join(said)}: they weigh less in training", flush=True)
 
 
 if __name__ == "__main__":

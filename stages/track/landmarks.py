@@ -4,17 +4,27 @@ Two detectors, of one interface. What a chunk's landmarks are depends neither on
 did before.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from avatarmake.contract.layout import frame_image
-from avatarmake.detection import N_BLENDSHAPES, N_LANDMARKS, FaceDetector, FaceLandmarker, FaceMesh
+from avatarmake.detection import N_LANDMARKS, FaceDetector, FaceLandmarker, FaceMesh
 from avatarmake.formats.images import read_rgb
 from stages.track.chunks import WARM_UP
 
 SEVERAL = 3  # faces told apart where there is more than one
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """One frame (H,W,3) and what was found in it: landmarks (478,2) float32 px, blendshapes (52,); or None."""
+
+    image: np.ndarray
+    landmarks: np.ndarray | None
+    blendshapes: np.ndarray | None
 
 
 class MeshDetector:
@@ -28,25 +38,30 @@ class MeshDetector:
 
     name = "mesh"
 
-    def __init__(self, frames: Path):
-        self._frames = frames
+    def __init__(self, frames: Path, path: np.ndarray | None = None):
+        self._frames, self._path = frames, path
         self._boxes = FaceDetector(far=False)
         self._meshes: dict[int, FaceMesh] = {}
 
-    def chunk(self, first: int, last: int) -> tuple[np.ndarray, None]:
-        """Frames first .. last - 1 -> landmarks (n,478,2) float32 px, no blendshapes."""
-        mesh = self._mesh(SEVERAL if self._crowded({first, (first + last) // 2, last - 1}) else 1)
+    def follow(self, first: int, last: int) -> Iterator[Detection]:
+        """Frames first .. last - 1, one after the other; no blendshapes."""
+        some = {first, (first + last) // 2, last - 1}
+        mesh = self._mesh(SEVERAL if self._path is not None or self._crowded(some) else 1)
         mesh.restart()
         # the first chunk has none before it: it warms up on its own frames, backwards
         lead = range(first - WARM_UP, first) if first else range(min(WARM_UP, last - 1), -1, -1)
         for i in lead:
-            mesh.detect(_read(self._frames, i))
-        return np.stack([_found(mesh.detect(_read(self._frames, i))) for i in range(first, last)]), None
+            mesh.detect(read(self._frames, i))
+        for i in range(first, last):
+            image = read(self._frames, i)
+            points = mesh.detect(image, _places(self._path, i))
+            yield Detection(image, None if points is None else points[:, :2], None)
 
     def each(self, indices: Iterable[int]) -> np.ndarray:
         """Frames by themselves, whatever is around them -> (n,478,2) float32 px."""
         with FaceMesh(static=True, faces=SEVERAL) as mesh:
-            return np.stack([_found(mesh.detect(_read(self._frames, i))) for i in indices])
+            found = [mesh.detect(read(self._frames, i), _places(self._path, i)) for i in indices]
+        return np.stack([_found(f) for f in found])
 
     def close(self) -> None:
         for graph in (self._boxes, *self._meshes.values()):
@@ -54,7 +69,7 @@ class MeshDetector:
 
     def _crowded(self, indices: Iterable[int]) -> bool:
         """Whether more than one face is about. A mesh that follows the subject does not heed one that passes."""
-        return any(len(self._boxes.detect(_read(self._frames, i))) > 1 for i in sorted(indices))
+        return any(len(self._boxes.detect(read(self._frames, i))) > 1 for i in sorted(indices))
 
     def _mesh(self, faces: int) -> FaceMesh:
         if faces not in self._meshes:
@@ -67,30 +82,47 @@ class LandmarkerDetector:
 
     name = "landmarker"
 
-    def __init__(self, frames: Path, model: Path):
-        self._frames = frames
+    def __init__(self, frames: Path, model: Path, path: np.ndarray | None = None):
+        self._frames, self._path = frames, path
         self._landmarker = FaceLandmarker(model, SEVERAL)
 
-    def chunk(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
-        """Frames first .. last - 1 -> landmarks (n,478,2) float32 px, blendshapes (n,52) float32."""
-        found = [self._landmarker.examine(_read(self._frames, i)) for i in range(first, last)]
-        none = np.full(N_BLENDSHAPES, np.nan, np.float32)
-        return np.stack([_found(f and f[0]) for f in found]), np.stack([f[1] if f else none for f in found])
+    def follow(self, first: int, last: int) -> Iterator[Detection]:
+        """Frames first .. last - 1, one after the other, with blendshapes."""
+        for i in range(first, last):
+            image = read(self._frames, i)
+            found = self._landmarker.examine(image, _places(self._path, i))
+            yield Detection(image, found[0][:, :2], found[1]) if found else Detection(image, None, None)
 
     def each(self, indices: Iterable[int]) -> np.ndarray:
         """-> (n,478,2) float32 px."""
-        return np.stack([_found(self._landmarker.detect(_read(self._frames, i))) for i in indices])
+        found = [self._landmarker.detect(read(self._frames, i), _places(self._path, i)) for i in indices]
+        return np.stack([_found(f) for f in found])
 
     def close(self) -> None:
         self._landmarker.close()
 
 
-def open_detector(frames: Path, model: Path | None) -> MeshDetector | LandmarkerDetector:
-    """`model`: a face_landmarker.task, or None."""
-    return LandmarkerDetector(frames, model) if model else MeshDetector(frames)
+def open_detector(
+    frames: Path, model: Path | None, path: np.ndarray | None = None
+) -> MeshDetector | LandmarkerDetector:
+    """`model`: a face_landmarker.task, or None. `path`: see `whereabouts`; without it the most central face counts."""
+    return LandmarkerDetector(frames, model, path) if model else MeshDetector(frames, path)
 
 
-def _read(frames: Path, index: int) -> np.ndarray:
+def whereabouts(crop: dict) -> np.ndarray | None:
+    """crop.json -> (F,2,2): for each image where the person was seen last and next, px; None where nobody else is."""
+    if "path" not in crop:
+        return None
+    seen = np.array(crop["path"], np.float64)  # time, x, y
+    after = np.searchsorted(seen[:, 0], np.array(crop["times"])).clip(0, len(seen) - 1)
+    return seen[np.stack([(after - 1).clip(0), after], 1), 1:]
+
+
+def _places(path: np.ndarray | None, index: int) -> np.ndarray | None:
+    return None if path is None else path[index]
+
+
+def read(frames: Path, index: int) -> np.ndarray:
     return read_rgb(frame_image(frames, index + 1))
 
 

@@ -2,20 +2,24 @@
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from avatarmake import head_model
 from avatarmake.contract.layout import IMAGE_SIZE, tracking_file
+from avatarmake.detection import N_BLENDSHAPES, N_LANDMARKS, FaceMesh
 from avatarmake.errors import StageError
 from avatarmake.files.locking import locked
 from avatarmake.files.whole import whole
 from avatarmake.formats.tracking import LEFT_BLINK, RIGHT_BLINK, Tracking, write_tracking
+from avatarmake.geometry import jitter
 from avatarmake.geometry.cameras import cam_from_extrinsics, intrinsics_from_focal
 from stages.track import identity, parameters, points, quality
 from stages.track.chunks import Chunks
-from stages.track.landmarks import LandmarkerDetector, MeshDetector, has_face, open_detector
+from stages.track.doubt import Doubts
+from stages.track.landmarks import SEVERAL, LandmarkerDetector, MeshDetector, has_face, open_detector, read
 from stages.track.projection import Projection
 from stages.track.solver import FrameSolver
 
@@ -36,6 +40,7 @@ class Plan:
     landmarks: str
     landmarker: Path | None = None  # the asset to detect with; None: the mesh
     eyelids: str = "solver"  # or the landmarker's scores
+    path: np.ndarray | None = None  # where the person is, if there are others: landmarks.whereabouts
 
     @property
     def detector(self) -> str:
@@ -55,6 +60,9 @@ class Plan:
     def blendshapes(self, chunk: int) -> Path:
         return self.scratch / f"blendshapes-{chunk:05d}.npy"
 
+    def doubts(self, chunk: int) -> Path:
+        return self.scratch / f"doubts-{chunk:05d}.npy"
+
     def solved(self, chunk: int) -> Path:
         return self.scratch / f"solved-{chunk:05d}.npz"
 
@@ -69,28 +77,49 @@ class Worker:
     def __init__(self, plan: Plan):
         self.plan = plan
         self._detector: MeshDetector | LandmarkerDetector | None = None
+        self._mesh: FaceMesh | None = None
         self._solver: FrameSolver | None = None
 
     @property
     def detector(self) -> MeshDetector | LandmarkerDetector:
         if self._detector is None:
-            self._detector = open_detector(self.plan.frames, self.plan.landmarker)
+            self._detector = open_detector(self.plan.frames, self.plan.landmarker, self.plan.path)
         return self._detector
 
+    @property
+    def mesh(self) -> FaceMesh:
+        """For second looks: every image by itself, whichever detector follows the face."""
+        if self._mesh is None:
+            self._mesh = FaceMesh(static=True, faces=SEVERAL)
+        return self._mesh
+
     def close(self) -> None:
-        if self._detector is not None:
-            self._detector.close()
+        for graph in (self._detector, self._mesh):
+            if graph is not None:
+                graph.close()
 
     def detect(self, chunk: int) -> tuple[int, float]:
-        """Landmarks of a chunk into its file, blendshapes beside it -> frames, seconds."""
+        """Landmarks of a chunk into its file, blendshapes and doubts beside it -> frames, seconds."""
         started = time.perf_counter()
-        first, last = self.plan.chunks.span(chunk)
-        found, blendshapes = self.detector.chunk(first, last)
-        if blendshapes is not None:
-            with whole(self.plan.blendshapes(chunk)) as path:
-                np.save(path, blendshapes)
-        with whole(self.plan.detected(chunk)) as path:  # the last: who finds it finds both
-            np.save(path, found)
+        plan, (first, last) = self.plan, self.plan.chunks.span(chunk)
+        found = np.full((last - first, N_LANDMARKS, 2), np.nan, np.float32)
+        blendshapes = np.full((last - first, N_BLENDSHAPES), np.nan, np.float32)
+        own = plan.detector == MeshDetector.name
+        doubts = Doubts(self.mesh.detect, partial(read, plan.frames), own, first, last)
+        for k, seen in enumerate(self.detector.follow(first, last)):
+            doubts.see(first + k, seen.image, seen.landmarks)
+            if seen.landmarks is not None:
+                found[k] = seen.landmarks
+            if seen.blendshapes is not None:
+                blendshapes[k] = seen.blendshapes
+        doubts.settle(found)
+        for path, content in (
+            (plan.doubts(chunk), np.stack([doubts.scores, doubts.details])),
+            (plan.blendshapes(chunk), blendshapes),
+            (plan.detected(chunk), found),  # the last: who finds it finds all
+        ):
+            with whole(path) as temporary:
+                np.save(temporary, content)
         return last - first, time.perf_counter() - started
 
     def identify(self) -> float:
@@ -142,8 +171,9 @@ class Worker:
             solver = self.solver
             started = time.perf_counter()
             target = detected[:, solver.fitted]
-            begin = identity.start(solver.frames.projection, target, solver.priors, numbers)
-            solution = solver.frames.solve(begin, target, numbers)
+            steady = jitter.apart(numbers, detected[:, jitter.RIGID])  # nothing is smooth across a cut
+            begin = identity.start(solver.frames.projection, target, solver.priors, steady)
+            solution = solver.frames.solve(begin, target, steady)
             seconds, iterations = time.perf_counter() - started, solution.iterations
             p = solution.p[own]
             figures = quality.measure(solver.every.uv(p), detected[own], solver.every.model.landmark_ids)

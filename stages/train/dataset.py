@@ -48,6 +48,7 @@ class Dataset:
         if not count:
             raise StageError("holds no frame", dataset, f"Run: make track ID={subject}")
         self.numbers = list(range(1, count + 1))
+        self.weights = self._read_weights(count)
         records = [read_frame(layout.checkpoint_file(dataset, i)) for i in range(count)]
         first = records[0]
         self.shape, self.image_size = first.shape, first.image_size
@@ -68,6 +69,14 @@ class Dataset:
 
     def _read_index(self) -> dict:
         return read_index(self.root / "index.json", self.subject)
+
+    def _read_weights(self, count: int) -> np.ndarray:
+        """(F,) how often each frame is shown, relative to one that nobody doubts: 0 to 1."""
+        weights = np.asarray(self.index.get("weights", np.ones(count)), np.float64)
+        if weights.shape != (count,) or not ((weights >= 0) & (weights <= 1)).all():
+            what = f"has {weights.size} weights, expected {count} between 0 and 1"
+            raise StageError(what, self.root / "index.json", f"Run: make convert ID={self.subject}")
+        return weights
 
     def check(self, resolution: int) -> None:
         """Images are square and a whole multiple of the resolution they are reduced to. Raises StageError."""

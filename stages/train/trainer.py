@@ -19,6 +19,7 @@ WARMUP_RESOLUTION = 256
 BASE_RATE, LATENT_RATE, NETWORK_RATE = 0.02, 0.01, 8e-3
 POSE_RATE, SHARED_POSE_RATE = 0.1, 0.01
 FINAL_RATE = 0.05  # of the rates at the start, reached exponentially
+GOLDEN = (5**0.5 - 1) / 2
 CODE_NOISE = 0.05  # standard deviation, codes having a mean square of 1: the tracker is not exact
 
 
@@ -38,13 +39,26 @@ class Schedule:
     def rate(self, step: int) -> float:
         return FINAL_RATE ** (step / self.iterations)
 
-    def frame(self, step: int, train: tuple[int, ...]) -> int:
-        """Each epoch shows every training frame once, in an order of its own."""
-        epoch, at = divmod(step, len(train))
-        return train[np.random.default_rng([self.seed, epoch]).permutation(len(train))[at]]
+    def frame(self, step: int, train: tuple[int, ...], line: np.ndarray | None = None) -> int:
+        """Each epoch shows every training frame once, in an order of its own; one of less weight in some epochs only.
+
+        `line`: see `ends`; without it all weigh the same. Systematic sampling: the whole numbers, shifted by a fraction
+        of the epoch's own, pick the frames in whose parts of the line they fall; fractions that spread evenly.
+        """
+        line = ends(np.ones(len(train))) if line is None else line
+        epoch, at = divmod(step, round(line[-1]))
+        place = np.random.default_rng([self.seed, epoch]).permutation(round(line[-1]))[at]
+        at = np.searchsorted(line, place + (epoch + 0.5) * GOLDEN % 1, side="right")
+        return train[min(int(at), len(train) - 1)]
 
     def noise(self, step: int, size: int) -> np.ndarray:
         return np.random.default_rng([self.seed, step, 1]).standard_normal(size).astype(np.float32)
+
+
+def ends(weights: np.ndarray) -> np.ndarray:
+    """(F,) weights -> where each frame's part of a line ends, whose length is an epoch's: the sum in whole steps."""
+    line = np.cumsum(weights) if weights.any() else np.arange(1.0, len(weights) + 1)
+    return line * max(round(line[-1]), 1) / line[-1]
 
 
 @dataclass
@@ -61,6 +75,7 @@ class Trainer:
     optimiser: Adam = field(init=False)
 
     def __post_init__(self):
+        self.line = ends(self.dataset.weights[list(self.split.train)])
         self.codes = codes(self.dataset)
         network = self.avatar.network
         with torch.no_grad():
@@ -72,7 +87,7 @@ class Trainer:
 
     def step(self) -> tuple[float, float]:
         """One frame: forward, backward, Adam. -> loss, mean squared error."""
-        i = self.schedule.frame(self.steps, self.split.train)
+        i = self.schedule.frame(self.steps, self.split.train, self.line)
         resolution, factor = self.schedule.resolution_at(self.steps), self.schedule.rate(self.steps)
         device = self.avatar.backend.device
         turn, shift = self.poses.camera(i, self.dataset.rotation[i], self.dataset.translation[i])

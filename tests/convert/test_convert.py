@@ -39,6 +39,7 @@ def test_renumbers_without_gaps_and_keeps_the_index(subject, convert):
     index = json.loads((dataset / "index.json").read_text())
     assert index["images"] == [1, 2, 4, 5, 6]  # image 3 had no face
     assert index["source_frames"] == [0, 2, 6, 8, 10]
+    assert index["weights"] == [1.0] * 5
     assert index["image_size"] == [512, 512] and index["focal"] == 1300 and index["head_model"] == "open"
 
 

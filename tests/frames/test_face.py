@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from stages.frames.face import find_people, square_around
+from stages.frames.face import square_around
+from stages.frames.people import find_people
 
 
 def rectangles(*centres, size=100):

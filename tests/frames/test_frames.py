@@ -103,6 +103,17 @@ def test_wrong_command_lines(subject, options, code, words, capsys):
     assert not subject.directory("frames").exists()
 
 
+def test_frozen_and_black_images_are_listed_and_said(subject, scene, video, capsys):
+    moving = [scene(480, 480, [(60 + 3 * i, 60)]) for i in range(8)]
+    black = [np.full((480, 480, 3), 3, np.uint8)] * 2
+    made = video([*moving[:4], *[moving[3]] * 5, *moving[4:], *black])
+    assert cut(subject, "--video", made, "--samples", "3") == Exit.OK
+    c = crop_json(subject)
+    assert c["repeats"] == [4, 5, 6, 7, 8] and c["black"] == [13, 14]
+    error = capsys.readouterr().err
+    assert "5 images repeat the one before (5-9)" in error and "2 images are black (14-15)" in error
+
+
 def test_no_face(subject, video, capsys):
     assert cut(subject, "--video", video([np.full((240, 320, 3), 90, np.uint8)] * 5)) == Exit.BAD_INPUT
     assert "no face in 5 frames looked at (320 x 240)" in capsys.readouterr().err

@@ -7,8 +7,10 @@ import av
 import numpy as np
 import pytest
 
+from avatarmake.contract import layout
 from avatarmake.contract.key import key_parts
 from avatarmake.errors import Exit
+from avatarmake.formats import images
 from stages.report import STAGE, ReportConfig, charts, truth
 from tests.report.conftest import BLOCKS, FRAMES, LAST
 
@@ -159,6 +161,27 @@ def test_truth_that_was_missed(finished, report):
     assert t["rotation_error_degrees"]["median"] == pytest.approx(np.degrees(0.1), abs=0.01)
     assert t["eyelid_correlation"]["left"] < 0.9
     assert t["focal_error_pct"] == pytest.approx(-50, abs=0.01)
+
+
+def test_who_was_seen_and_what_counts_less(reported, finished, report):
+    assert "Who was seen" not in page(reported[0]) and "What counts less" not in page(reported[0])
+    subject = finished()
+    frames, tracking = subject.directory("frames"), subject.directory("tracking")
+    crop, tracker = (json.loads(p.read_text()) for p in (frames / "crop.json", tracking / "tracker.json"))
+    seen = [("right", 1.0, True), ("left", 0.25, False)]
+    crop["faces"] = [{"where": where, "share": share, "taken": taken} for where, share, taken in seen]
+    crop |= {"repeats": [3, 4], "black": []}
+    (frames / "people").mkdir()
+    for n in (1, 2):
+        images.write_jpeg(layout.person_image(frames, n), np.zeros((160, 160, 3), np.uint8))
+    (frames / "crop.json").write_text(json.dumps(crop))
+    (tracking / "tracker.json").write_text(json.dumps(tracker | {"covered": [5, 6, 7], "blurred": []}))
+    assert report(subject)[0] == Exit.OK
+    text = page(subject)
+    assert "1 · right · 100 % of the video · taken" in text and "2 · left · 25 % of the video<" in text
+    assert "The face is mostly covered" in text and "<td>6-8</td>" in text and "<td>4-5</td>" in text
+    assert "picture 7: the face is mostly covered" in text and "picture is black" not in text
+    assert metrics(subject)["doubts"] == {"covered": 3, "blurred": 0, "repeats": 2, "black": 0}
 
 
 def test_truth_is_part_of_the_key(finished):

@@ -16,6 +16,7 @@ from avatarmake.contract.publication import SUMS, receipt
 from avatarmake.errors import Exit
 from avatarmake.formats.tracking import read_tracking, tracked_indices
 from avatarmake.geometry import cameras
+from stages.track.landmarks import whereabouts
 
 FRAMES = 80  # two chunks
 
@@ -138,6 +139,27 @@ def test_two_faces_it_follows_the_central_one(film, tmp_path, track):
     for i in range(12):
         landmarks = read_tracking(subject.directory("tracking") / f"{i}.npz").landmarks
         assert 150 < landmarks[1, 0] < 340 and np.ptp(landmarks[:, 1]) > 90
+
+
+@pytest.mark.parametrize("x", [128, 384])
+def test_of_two_faces_the_one_that_frames_has_taken(portrait, x):
+    """Two alike, side by side: whichever is looked for."""
+    from avatarmake.detection import FaceMesh
+    from avatarmake.formats.images import resize
+
+    face = resize(portrait[30:210, 135:315], (256, 256))
+    image = np.concatenate([np.full((128, 512, 3), 90, np.uint8), np.concatenate([face, face], 1)])
+    with FaceMesh(static=True, faces=3) as mesh:
+        found = mesh.detect(image, np.array([[x, 250.0]]))
+        assert found is not None and abs(found[:, 0].mean() - x) < 60
+        assert mesh.detect(image, np.array([[x, 5000.0]])) is None  # who is nowhere near is another
+
+
+def test_where_the_person_was_last_and_next():
+    crop = {"times": [0, 0.1, 0.2, 0.3, 0.9], "path": [[0.1, 10, 5], [0.25, 200, 6]]}
+    near = whereabouts(crop)
+    assert near[:, :, 0].tolist() == [[10, 10], [10, 10], [10, 200], [10, 200], [10, 200]]
+    assert whereabouts({"times": [0]}) is None
 
 
 def test_a_broken_image_is_named(film, tmp_path, track):

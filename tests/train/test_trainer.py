@@ -1,6 +1,8 @@
 """Training that learns, and goes on bit for bit where it stopped."""
 
 import io
+import json
+import shutil
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from stages.train.dataset import Dataset
 from stages.train.network import COMPONENTS, Code
 from stages.train.poses import Poses, corrected
 from stages.train.split import split
-from stages.train.trainer import Schedule, Trainer
+from stages.train.trainer import Schedule, Trainer, ends
 from tests.rounding import rounding
 
 
@@ -74,6 +76,30 @@ def test_every_frame_is_seen_once_an_epoch():
     schedule, train = Schedule(100, 64, 0.5, seed=3), (2, 3, 5, 7, 11)
     epochs = [[schedule.frame(5 * e + k, train) for k in range(5)] for e in range(4)]
     assert all(sorted(e) == list(train) for e in epochs) and len({tuple(e) for e in epochs}) > 1
+
+
+def test_a_frame_of_less_weight_is_shown_less_often():
+    schedule, train, weights = Schedule(100, 64, 0.5, seed=3), tuple(range(40, 60)), np.ones(20)
+    weights[5:15] = 0.1
+    shown = [schedule.frame(step, train, ends(weights)) for step in range(11 * 50)]
+    times = np.bincount(np.array(shown) - 40, minlength=20)
+    assert (times[weights == 1] == 50).all() and 2 <= times[5:15].min() and times[5:15].max() <= 8
+    assert times.sum() == 550 and shown == [schedule.frame(step, train, ends(weights)) for step in range(11 * 50)]
+    same = [schedule.frame(step, train, ends(np.full(20, 0.1))) for step in range(2000)]
+    assert set(same) == set(train)  # all alike in doubt: all are shown
+
+
+def test_weights_come_from_the_index_and_must_fit_it(small, tmp_path):
+    dataset, masks = (shutil.copytree(folder, tmp_path / folder.name) for folder in small)
+    index = json.loads((dataset / "index.json").read_text())
+    count = len(index["images"])
+    assert Dataset(dataset, masks).weights.tolist() == [1.0] * count
+    (dataset / "index.json").write_text(json.dumps(index | {"weights": [0.5] * count}))
+    assert Dataset(dataset, masks).weights.tolist() == [0.5] * count
+    for wrong in ([0.5], [2.0] * count, [float("nan")] * count):
+        (dataset / "index.json").write_text(json.dumps(index | {"weights": wrong}))
+        with pytest.raises(StageError, match="weights, expected"):
+            Dataset(dataset, masks)
 
 
 def test_unseen_frames_have_no_correction_of_their_own(small):
