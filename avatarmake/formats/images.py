@@ -110,11 +110,12 @@ def opened(path: Path, header_only: bool = False):
     from PIL import Image
 
     try:
-        image = Image.open(path)
-        if math.prod(image.size) > LARGEST or max(image.size) > LONGEST:
-            raise ValueError("{} x {} pixels".format(*image.size))
-        if not header_only:
-            image.load()
+        with path.open("rb") as file:  # Pillow leaves those open that it cannot read
+            image = Image.open(file)
+            if math.prod(image.size) > LARGEST or max(image.size) > LONGEST:
+                raise ValueError("{} x {} pixels".format(*image.size))
+            if not header_only:
+                image.load()
     except FileNotFoundError as e:
         raise StageError("there is no such image", path) from e
     except Exception as e:  # Pillow raises SyntaxError for a broken PNG, and what its decoders make of broken lengths
