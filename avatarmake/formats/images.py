@@ -110,7 +110,7 @@ def opened(path: Path, header_only: bool = False):
     from PIL import Image
 
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as file:  # Pillow leaves those open that it cannot read
             image = Image.open(file)
             if math.prod(image.size) > LARGEST or max(image.size) > LONGEST:
                 raise ValueError("{} x {} pixels".format(*image.size))
