@@ -40,6 +40,8 @@ def written(tmp_path):
 def test_whole_ones_come_back(written):
     assert read_crop(written(CROP), "roman") == CROP and read_index(written(INDEX), "roman") == INDEX
     assert read_tracker(written({"head_model": "open"}), "roman") == {"head_model": "open"}
+    outside = CROP | {"box": [126, -79, 986]}  # the head is near the frame's edge
+    assert read_crop(written(outside), "roman") == outside
     few = {"fps": 25, "source_frames": [0]}
     assert read_crop(written(few), "roman", "fps", "source_frames") == few
 

@@ -9,7 +9,7 @@ from avatarmake.contract.layout import tracking_file
 from avatarmake.contract.publication import receipt
 from avatarmake.errors import Exit
 from avatarmake.formats.tracking import read_tracking
-from stages.track.landmarks import LandmarkerDetector, has_face
+from stages.track.landmarks import LandmarkerDetector
 
 
 def test_it_is_taken_where_it_is(film, tmp_path, track, request):
@@ -40,12 +40,11 @@ def test_it_is_taken_where_it_is(film, tmp_path, track, request):
 def test_frames_do_not_depend_on_the_chunk(film, tmp_path, landmarker):
     frames = film(tmp_path, 12, blank=[5]).directory("frames")
     detector = LandmarkerDetector(frames, landmarker)
-    points, scores = detector.chunk(0, 12)
-    late, late_scores = detector.chunk(4, 9)
+    found, late = list(detector.follow(0, 12)), list(detector.follow(4, 9))
     detector.close()
-    assert np.array_equal(points[4:9], late, equal_nan=True)
-    assert np.array_equal(scores[4:9], late_scores, equal_nan=True)
-    assert np.flatnonzero(~has_face(points)).tolist() == [5] and np.isnan(scores[5]).all()
+    assert [i for i, f in enumerate(found) if f.landmarks is None or f.blendshapes is None] == [5]
+    for a, b in zip(found[4:9], late, strict=True):
+        assert np.array_equal(a.landmarks, b.landmarks) and np.array_equal(a.blendshapes, b.blendshapes)
 
 
 @pytest.mark.parametrize("options", [("--detector", "landmarker"), ("--eyelids", "scores")])
