@@ -20,8 +20,8 @@ def test_every_frame_becomes_a_frame_file_an_image_and_three_masks(demo):
     dataset, masks = demo.directory("dataset"), demo.directory("masks")
     for i in range(FRAMES):
         assert checkpoint_file(dataset, i).exists()
-        assert Image.open(dataset_image(dataset, i + 1)).size == (512, 512)
-        assert Image.open(alpha_mask(masks, i + 1)).mode == "L"
+        with Image.open(dataset_image(dataset, i + 1)) as image, Image.open(alpha_mask(masks, i + 1)) as alpha:
+            assert image.size == (512, 512) and alpha.mode == "L"
         for part in ("neckhead", "mouth"):
             mask = np.asarray(Image.open(parsing_mask(masks, i + 1, part)))
             assert mask.shape == (512, 512) and set(np.unique(mask)) == {0, 255}
