@@ -218,7 +218,7 @@ def test_each_fault_is_found_counted_shown_and_mended(subject, foreign, kind, ca
         assert now[name] == good[name]
     elif kind == "wrong_mode":
         assert np.array_equal(read_mask(foreign / name), head)
-    elif kind not in ("wrong_size", "inverted"):
+    elif kind in ("zero_one", "not_binary"):
         assert np.array_equal(read_mask(foreign / name) > 127, read_mask(foreign / name) == 255)
     assert len(list((foreign / "audit" / kind).glob("00003_*.jpg"))) == 1
     aside = foreign / "replaced" / name
