@@ -18,7 +18,7 @@ from avatarmake.errors import StageError
 from avatarmake.files.whole import whole
 from avatarmake.formats.descriptions import read_index
 from avatarmake.formats.frame import read_frame
-from stages.mask import BISENET, STAGE, MaskConfig, brought, label_maps, work
+from stages.mask import BISENET, STAGE, MaskConfig, brought, framing, label_maps, work
 from stages.mask.audit import FAULTS, MISFITS
 from stages.mask.brought import PARTS, Brought
 from stages.mask.geometry import HeadProjector, HeadView
@@ -105,6 +105,7 @@ def _plan(job: Job, index: dict, projector: HeadProjector, views: Callable[[list
         labels=label_maps.found(given, numbering, index, views) if given else LabelMaps(),
         parser=parser,
         matting=matting,
+        visible=framing.visible(index),
         head_labels=job.config.head_label_set,
         mouth_labels=job.config.mouth_label_set,
     )

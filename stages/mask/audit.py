@@ -22,7 +22,7 @@ FAULTS = {
     "whole_frame": "shows the whole frame of the video and not the crop",
     "wrong_number": "numbered otherwise than the images: from 0, or as it moves with the head",
     "zero_one": "values 0 and 1, which vanish when divided by 255",
-    "not_binary": "values between 0 and 255",
+    "not_binary": "values between 0 and 255, and not at soft edges only",
     "mouth_empty": "no pixel of mouth, as label 11 alone gives on closed lips",
     "mouth_on_nose": "the mouth mask lies on the nose: CelebAMask-HQ's label table instead of BiSeNet's",
     "mouth_elsewhere": "the mouth mask is not on the mouth",
@@ -36,6 +36,7 @@ FAULTS = {
 MISFITS = ("alpha_misses_face", "neckhead_incomplete", "mouth_elsewhere")  # of masks that are of another head
 COVERED = 0.8  # of the solid head that neckhead and alpha must cover
 CLOTH = 0.03  # of neckhead that may be labelled cloth
+SOFT_EDGES = 0.3  # of neckhead that may be grey: where it ends softly, FlashAvatar divides by 255 and takes it as it is
 CHEST = (0.05, 0.12)  # metres below the collar line: nothing but clothes hangs there in the middle,
 CHEST_WIDTH = 0.05  # metres to either side
 MANY_LIPS = 5  # a mouth mask of more than so many times the lips' area is no mouth
@@ -100,10 +101,16 @@ def _in_form(array: np.ndarray, part: str, faults: list[str], source: Source | N
         faults.append("whole_frame" if whole else "wrong_size")
         array = source.cut(array) if whole else array
         array = (resize if part == "alpha" else resize_labels)(array, (IMAGE_SIZE, IMAGE_SIZE))
-    if part != "alpha" and not np.isin(array[::4, ::4], (0, 255)).all():
+    if part != "alpha" and _greyness(array) > (SOFT_EDGES if part == "neckhead" else 0):
         faults.append("not_binary")
         array = np.where(array > 127, np.uint8(255), np.uint8(0))
     return array
+
+
+def _greyness(mask: np.ndarray) -> float:
+    """Share of a mask that is neither 0 nor 255, of a sample."""
+    sample = mask[::4, ::4]
+    return float(np.count_nonzero((sample > 0) & (sample < 255)) / max(np.count_nonzero(sample), 1))
 
 
 def _alpha_faults(mask: np.ndarray, view: HeadView, labels: np.ndarray | None) -> list[str]:

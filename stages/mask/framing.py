@@ -1,9 +1,11 @@
 """What of the video a picture shows: the crop that all images of a subject are, or the whole frame."""
 
 from dataclasses import dataclass
+from math import ceil, floor
 
 import numpy as np
 
+from avatarmake.contract.layout import IMAGE_SIZE
 from avatarmake.formats.images import crop
 
 SAME = 0.02  # by which the proportions of a picture and of what it shows may differ: sizes are whole numbers
@@ -32,6 +34,18 @@ class Source:
         scale = whole.shape[1] / self.size[0], whole.shape[0] / self.size[1]
         x, y, w, h = (round(v * s) for v, s in zip((*self.box[:2], self.box[2], self.box[2]), scale * 2, strict=True))
         return crop(whole, x, y, max(w, 1), max(h, 1))
+
+
+def visible(index: dict) -> tuple[int, int, int, int]:
+    """What of the images is picture: x0, y0, x1, y1 in their pixels. Beyond, where the crop left the frame, they
+    repeat its edge. All of them, where index.json does not tell."""
+    source = Source.of(index)
+    if source is None:
+        return 0, 0, IMAGE_SIZE, IMAGE_SIZE
+    x, y, side = source.box
+    low = (ceil(max(-at, 0) * IMAGE_SIZE / side) for at in (x, y))
+    high = (floor(min(size - at, side) * IMAGE_SIZE / side) for size, at in zip(source.size, (x, y), strict=True))
+    return *low, *high
 
 
 def is_square(width: int, height: int) -> bool:

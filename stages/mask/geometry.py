@@ -16,6 +16,11 @@ CELL = 8  # pixels: side of the grid on which it is drawn
 LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
 NOSE = (1, 4, 48, 278)
 EARS = (234, 454)
+CHIN = (152,)
+# fmt: off
+OVAL = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149,
+        150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)  # the outline of the face, in order
+# fmt: on
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,8 @@ class HeadView:
     solid: np.ndarray  # (P,2) points all over face and skull, without the jaw
     lips: np.ndarray  # (20,2) outer contour
     nose: np.ndarray  # (2,) its centre
+    oval: np.ndarray  # (36,2) outline of the face, forehead to chin
+    chin: np.ndarray  # (2,) with the mouth closed: it does not move when the mouth opens
     pivot: np.ndarray  # (2,) between the ears: it hardly moves when the head turns
     scale: float  # pixels per metre there
 
@@ -53,7 +60,9 @@ class HeadProjector:
     def __init__(self, model: HeadModel, shape: np.ndarray):
         """shape (300,): that of every record, as one video has one."""
         self._shape = shape
-        self._marks = model.at_landmarks(np.array([*LIPS, *NOSE, *EARS]))
+        self._marks = model.at_landmarks(np.array([*LIPS, *NOSE, *OVAL, *EARS]))
+        closed = model.at_landmarks(np.array(CHIN))
+        self._chin = closed.landmarks(closed.vertices(shape))[0]
         faces = model.faces[np.any([model.regions[name] for name in SOLID if name in model.regions], axis=0)]
         still = model.weights[faces, JAW].max(1) < 0.5
         corners, weights = _surface_points(model.v_template, faces[still], SPACING)
@@ -71,13 +80,15 @@ class HeadProjector:
 
     def _view(self, marks: np.ndarray, r: FrameRecord) -> HeadView:
         pivot = marks[-len(EARS) :].mean(0)
-        image = project(np.concatenate([marks, pivot[None]]), r.R, r.t, r.intrinsics).astype(np.float32)
-        lips, nose, _, pivot_image = np.split(image, np.cumsum([len(LIPS), len(NOSE), len(EARS)]))
+        image = project(np.concatenate([marks, pivot[None], self._chin]), r.R, r.t, r.intrinsics).astype(np.float32)
+        parts = np.cumsum([len(LIPS), len(NOSE), len(OVAL), len(EARS), 1])
+        lips, nose, oval, _, pivot_image, chin = np.split(image, parts)
         # K (R x + t) in one product, as there are thousands of them
         homogeneous = self._solid @ (r.intrinsics @ r.R).T + r.intrinsics @ r.t
         solid = homogeneous[:, :2] / homogeneous[:, 2:]
         depth = float((r.R @ pivot + r.t)[2])
-        return HeadView(solid, lips, nose.mean(0), pivot_image[0], float(r.intrinsics[1, 1]) / depth)
+        scale = float(r.intrinsics[1, 1]) / depth
+        return HeadView(solid, lips, nose.mean(0), oval, chin[0], pivot_image[0], scale)
 
 
 def _axis_angle(rot6d: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Alpha and edges: the 256 x 256 network's opinion, steadied over time and brought onto the edges of the image.
+"""Alpha and edges: the 256 x 256 network's opinion, brought onto the edges of the image and steadied over time.
 
 The guided filter (He, Sun, Tang: "Guided Image Filtering", ECCV 2010; the fast form of 2015) takes its coefficients
 from a quarter-size image, which is a sixteenth of the work.
@@ -23,10 +23,12 @@ class Guide:
 
     def __init__(self, image: np.ndarray):
         """(512,512,3) uint8 RGB."""
+        self.image = image
         self.small = cv2.resize(image, (SMALL, SMALL), interpolation=cv2.INTER_AREA)
-        self.grey = cv2.cvtColor(self.small, cv2.COLOR_RGB2GRAY)
         self._full = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) * np.float32(1 / 255)
-        self._quarter = quartered(self.grey) * np.float32(1 / 255)
+        self.quarter = quartered(self.small)
+        self.quarter_grey = cv2.cvtColor(self.quarter, cv2.COLOR_RGB2GRAY)
+        self._quarter = self.quarter_grey * np.float32(1 / 255)
         self._mean = cv2.blur(self._quarter, WINDOW)
         variance = cv2.blur(self._quarter * self._quarter, WINDOW) - self._mean * self._mean
         self._precision = 1 / (variance + np.float32(EDGE))
@@ -49,38 +51,36 @@ class Guide:
         return a
 
 
-def stillness(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Greys (256,256) uint8 of two images -> float32 in 0..1: 1 where nothing has moved."""
-    return cv2.LUT(cv2.blur(cv2.absdiff(a, b), (5, 5)), STILLNESS)
+def stillness(a: "Guide", b: "Guide") -> np.ndarray:
+    """Two images -> (128,128) float32 in 0..1: 1 where nothing has moved."""
+    return cv2.LUT(cv2.blur(cv2.absdiff(a.quarter_grey, b.quarter_grey), (3, 3)), STILLNESS)
 
 
 def steadied(mask: np.ndarray, neighbours: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """Mask (256,256) uint8, averaged with its neighbours where the image stands still -> float32 in 0..1.
+    """Mask (float32, of any size), averaged with its neighbours where the image stands still.
 
     `neighbours` are masks and their `stillness`. Depends on them alone, not on where a chunk of work begins.
     """
-    total = mask.astype(np.float32) * 2
-    weight = np.full(total.shape, 2, np.float32)
+    total, weight = mask * np.float32(2), np.full(mask.shape, 2, np.float32)
     for other, still in neighbours:
-        total += still * other
+        still = cv2.resize(still, mask.shape[::-1], interpolation=cv2.INTER_LINEAR)
         weight += still
-    return total / (weight * 255)
+        total += np.multiply(still, other, out=still)
+    return np.divide(total, weight, out=total)
 
 
 def alpha_from(mask: np.ndarray, guide: Guide, solid: np.ndarray) -> np.ndarray:
-    """Steadied mask (256,256) -> alpha (512,512) uint8. `solid` (512,512) bool is opaque whatever the network says."""
-    mask = quartered(mask)
+    """The network's mask (256,256) uint8 -> alpha (512,512) float32 in 0..1.
+
+    `solid` (128,128) in 0..1 is the person whatever the network says.
+    """
+    mask = np.maximum(quartered(mask) * np.float32(1 / 255), solid)
     # far from the edge the network is sure, and the image's texture has no say
     alpha = guide.sharpen(mask, np.minimum(12 * mask * (1 - mask), np.float32(1)))
     low, high = SURE
-    alpha = cv2.addWeighted(alpha, 255 / (high - low), alpha, 0, -255 * low / (high - low), dtype=cv2.CV_8U)  # clips
-    return made_solid(alpha, solid)
-
-
-def made_solid(alpha: np.ndarray, solid: np.ndarray) -> np.ndarray:
-    """The same alpha, opaque where the solid head is."""
-    alpha |= solid.view(np.uint8) * np.uint8(255)
-    return alpha
+    alpha *= np.float32(1 / (high - low))
+    alpha -= np.float32(low / (high - low))
+    return np.clip(alpha, 0, 1, out=alpha)
 
 
 def quartered(image: np.ndarray) -> np.ndarray:

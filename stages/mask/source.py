@@ -1,5 +1,6 @@
 """Makes the masks of an image: what one worker process needs, each part opened when it is first wanted."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -8,19 +9,22 @@ from typing import Any
 import cv2
 import numpy as np
 
-from avatarmake.contract.layout import checkpoint_file, dataset_image
+from avatarmake.contract.layout import IMAGE_SIZE, checkpoint_file, dataset_image
 from avatarmake.detection import SelfieSegmenter
 from avatarmake.formats.frame import read_frame
 from avatarmake.formats.images import read_rgb
 from stages.mask.brought import PARTS
+from stages.mask.colours import Colours
 from stages.mask.geometry import HeadProjector, HeadView
+from stages.mask.ground import matted
 from stages.mask.label_maps import LabelMaps
-from stages.mask.matting import Guide, alpha_from, made_solid, steadied, stillness
+from stages.mask.matting import SMALL, Guide, alpha_from, quartered, steadied, stillness
 from stages.mask.networks import BATCH, FaceParser, InOrder, VideoMatting
-from stages.mask.parsing import Colours, mouth_mask, neckhead_mask, solid_mask
+from stages.mask.parsing import mouth_mask, neckhead_mask, solid_mask, solid_share
+from stages.mask.places import places
 
 COLOUR_SAMPLES = 24  # images from which a video's colours are learnt
-KEPT = 8  # decoded images, label maps and silhouettes that are kept, because neighbours ask again
+KEPT = 8  # decoded images, label maps and outlines that are kept, because neighbours ask again
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Plan:
     labels: LabelMaps = field(default_factory=LabelMaps)
     parser: Path | None = None  # BiSeNet, for images without a label map
     matting: Path | None = None  # RobustVideoMatting, in place of the selfie network
+    visible: tuple[int, int, int, int] = (0, 0, IMAGE_SIZE, IMAGE_SIZE)  # what of the crop is picture: x0, y0, x1, y1
     head_labels: frozenset[int] = frozenset()
     mouth_labels: frozenset[int] = frozenset()
 
@@ -45,8 +50,11 @@ class MaskSource:
         self.plan = plan
         self._images: dict[int, np.ndarray] = {}
         self._labels: dict[int, np.ndarray] = {}
-        self._silhouettes: dict[int, tuple[Guide, np.ndarray]] = {}
+        self._guides: dict[int, Guide] = {}
         self._stillness: dict[int, np.ndarray] = {}
+        self._outlines: dict[int, np.ndarray] = {}
+        self._odds: dict[int, np.ndarray] = {}
+        self._views: dict[int, HeadView] = {}
         self._segmenter: SelfieSegmenter | None = None
 
     def close(self) -> None:
@@ -62,11 +70,10 @@ class MaskSource:
         if "neckhead" in parts and labels is not None:
             made["neckhead"] = _of_labels(labels, self.plan.head_labels)
         if "alpha" in parts or ("neckhead" in parts and labels is None):
-            solid = solid_mask(view)
-            alpha, guide = self._alpha(number, solid)
+            alpha, guide = self._alpha(number, view)
             made["alpha"] = alpha
             if labels is None:
-                made["neckhead"] = neckhead_mask(alpha, guide, view, self._colours, solid)
+                made["neckhead"] = neckhead_mask(alpha, guide, view, self._steadied(number, self._head_odds))
         return {part: made[part] for part in PARTS if part in parts}
 
     def labels(self, number: int) -> np.ndarray | None:
@@ -87,15 +94,23 @@ class MaskSource:
         return self._labels.get(number)
 
     def views(self, numbers: list[int]) -> list[HeadView]:
+        """Of a run of images; they are kept until the next run."""
+        views = self._seen(numbers)
+        self._views = dict(zip(numbers, views, strict=True))
+        return views
+
+    def _seen(self, numbers: list[int]) -> list[HeadView]:
         records = [read_frame(checkpoint_file(self.plan.dataset, n - 1)) for n in numbers]
         return self.plan.projector.views(records)
 
     @cached_property
     def _colours(self) -> Colours:
         numbers = np.unique(np.linspace(1, self.plan.count, COLOUR_SAMPLES).round().astype(int)).tolist()
-        views = self.views(numbers)
-        seen = [self._look(_read(self._path(number))) for number in numbers]
-        return Colours.learn([(g.small, m / np.float32(255), v) for (g, m), v in zip(seen, views, strict=True)])
+        samples = []
+        for number, view in zip(numbers, self._seen(numbers), strict=True):
+            guide = Guide(_read(self._path(number)))
+            samples.append((guide.quarter, quartered(self._silhouette(guide)) / np.float32(255), places(view)))
+        return Colours.learn(samples)
 
     @cached_property
     def _parser(self) -> FaceParser:
@@ -105,32 +120,60 @@ class MaskSource:
     def _matting(self) -> InOrder:
         return InOrder(VideoMatting(self.plan.matting), self._image, self.plan.count)
 
-    def _alpha(self, number: int, solid: np.ndarray) -> tuple[np.ndarray, Guide]:
+    def _alpha(self, number: int, view: HeadView) -> tuple[np.ndarray, Guide]:
         if self.plan.matting:
-            return made_solid(self._matting.alpha(number), solid), Guide(self._image(number))
-        guide, mask = self._silhouette(number)
+            alpha = self._matting.alpha(number) | solid_mask(view).view(np.uint8) * np.uint8(255)
+            return alpha, self._guide(number)
+        alpha = self._steadied(number, self._outlined)
+        whole = np.zeros((IMAGE_SIZE, IMAGE_SIZE), np.uint8)
+        left, top, right, bottom = self.plan.visible  # beyond, the image repeats its edge
+        seen = slice(top, bottom), slice(left, right)
+        whole[seen] = cv2.convertScaleAbs(alpha[seen], alpha=255)
+        return whole, self._guide(number)
+
+    def _steadied(self, number: int, one: Callable[[int], np.ndarray]) -> np.ndarray:
+        """What `one` says of an image, with its neighbours' where it stands still."""
         around = [n for n in (number - 1, number + 1) if 1 <= n <= self.plan.count]
-        steady = steadied(mask, [(self._silhouette(n)[1], self._still(min(n, number))) for n in around])
-        return alpha_from(steady, guide, solid), guide
+        return steadied(one(number), [(one(n), self._still(min(n, number))) for n in around])
+
+    def _outlined(self, number: int) -> np.ndarray:
+        """Alpha (512,512) float32 of an image by itself."""
+        if number not in self._outlines:
+            guide = self._guide(number)
+            alpha = matted(alpha_from(self._silhouette(guide), guide, solid_share(self._view(number))), guide)
+            _keep(self._outlines, {number: alpha})
+        return self._outlines[number]
+
+    def _head_odds(self, number: int) -> np.ndarray:
+        """Log-odds (128,128) of head against clothes, of an image by itself."""
+        if number not in self._odds:
+            odds = self._colours.head_odds(self._guide(number).quarter, places(self._view(number)))
+            _keep(self._odds, {number: odds})
+        return self._odds[number]
+
+    def _view(self, number: int) -> HeadView:
+        return self._views[number] if number in self._views else self._seen([number])[0]
 
     def _still(self, number: int) -> np.ndarray:
         """What stands still from image `number` to the next; both ask for it."""
         if number not in self._stillness:
-            a, b = self._silhouette(number)[0], self._silhouette(number + 1)[0]
-            _keep(self._stillness, {number: stillness(a.grey, b.grey)})
+            still = stillness(self._guide(number), self._guide(number + 1))
+            _keep(self._stillness, {number: still})
         return self._stillness[number]
 
-    def _silhouette(self, number: int) -> tuple[Guide, np.ndarray]:
-        """An image as a guide, and the network's mask of it."""
-        if number not in self._silhouettes:
-            _keep(self._silhouettes, {number: self._look(self._image(number))})
-        return self._silhouettes[number]
+    def _guide(self, number: int) -> Guide:
+        if number not in self._guides:
+            _keep(self._guides, {number: Guide(self._image(number))})
+        return self._guides[number]
 
-    def _look(self, image: np.ndarray) -> tuple[Guide, np.ndarray]:
+    def _silhouette(self, guide: Guide) -> np.ndarray:
+        """The network's mask (256,256) uint8 of an image."""
         if self._segmenter is None:
             self._segmenter = SelfieSegmenter()
-        guide = Guide(image)
-        return guide, self._segmenter.alpha(guide.small)
+        left, top, right, bottom = (v // 2 for v in self.plan.visible)
+        mask = np.zeros((SMALL, SMALL), np.uint8)
+        mask[top:bottom, left:right] = self._segmenter.alpha(guide.small[top:bottom, left:right])
+        return mask
 
     def _image(self, number: int) -> np.ndarray:
         if number not in self._images:

@@ -105,6 +105,7 @@ def _worst(done: Finished) -> list[dict]:
 def _curve(curve: list[dict]) -> str:
     """Training: PSNR over steps, of unseen frames and of the frames just trained on."""
     names = {"psnr_full": ("unseen frames, whole picture", "a"), "psnr_head": ("unseen frames, head only", "b"),
+             "psnr_inner": ("unseen frames, within the head's outline", "b-dash"),
              "psnr_train": ("training frames, whole picture", "c-dash")}  # fmt: skip
     lines = []
     for name, (label, style) in names.items():

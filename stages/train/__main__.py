@@ -91,7 +91,7 @@ def train(job: Job, trainer: Trainer) -> None:
 
 
 def point(trainer: Trainer, losses: list[float], errors: list[float]) -> dict:
-    """One entry of curve.json; psnr_full and psnr_head are of a few unseen frames, psnr_train of those just trained."""
+    """One entry of curve.json: psnr_train of frames just trained, the other figures of a few unseen ones."""
     resolution = trainer.schedule.resolution_at(trainer.steps - 1)
     held = trainer.split.held_out
     some = held[:: max(len(held) // 8, 1)]
@@ -102,7 +102,7 @@ def point(trainer: Trainer, losses: list[float], errors: list[float]) -> dict:
         "loss": float(np.mean(losses)),
         "psnr_train": round(evaluation.psnr(float(np.mean(errors))), 3),
     }
-    for name in ("psnr_full", "psnr_head"):
+    for name in ("psnr_full", "psnr_head", "psnr_inner"):
         values = [m[name] for m in measures if m[name] is not None]
         entry[name] = round(float(np.mean(values)), 3) if values else None
     return entry
@@ -163,7 +163,7 @@ def write_canonical(path: Path, trainer: Trainer) -> None:
 
 
 def facts(trainer: Trainer, result: dict) -> dict:
-    figures = {name: {k: s[k] for k in ("psnr_full", "psnr_head", "ssim")} for name, s in result["splits"].items()}
+    figures = {name: {k: s[k] for k in evaluation.FIGURES} for name, s in result["splits"].items()}
     for name, s in figures.items():
         if s["psnr_full"] is not None:
             head = "-" if s["psnr_head"] is None else f"{s['psnr_head']:.2f}"

@@ -2,6 +2,8 @@
 
     psnr_full   over the whole frame; a plain ground adds 3 to 4 dB
     psnr_head   over the pixels where alpha * neckhead > 1/2: the figure to look at
+    psnr_inner  over those of them that are 4 px (of 512) and more within the head's outline: what masks have no part in
+    edge_share  share of the frame's squared error that lies within 4 px of that outline, on either side
     ssim        Wang et al. 2004, Gaussian window of 11 with sigma 1.5, per channel, over the whole frame
 
 PSNR = -10 log10(mean squared error), images in 0..1; a split's figure is the mean over its frames.
@@ -12,6 +14,8 @@ import numpy as np
 from stages.train.dataset import Picture
 from stages.train.losses import HEAD
 
+FIGURES = ("psnr_full", "psnr_head", "psnr_inner", "edge_share", "ssim")
+EDGE = 4 / 512  # of the picture's side
 BEST = 100.0  # dB, of two equal images
 C1, C2 = 0.01**2, 0.03**2
 
@@ -21,16 +25,30 @@ def psnr(mse: float) -> float:
 
 
 def measure(rendered: np.ndarray, picture: Picture) -> dict:
-    """rendered (H,W,3) uint8 -> psnr_full, psnr_head (None where the frame shows no head), ssim."""
+    """rendered (H,W,3) uint8 -> FIGURES, None where the frame shows no head, or nothing within it, or no error."""
     a = rendered.astype(np.float32) / 255
     b = picture.pixels.transpose(1, 2, 0).astype(np.float32) / 255
     error = ((a - b) ** 2).mean(-1)
     head = (picture.labels & HEAD) > 0
+    margin = max(round(EDGE * len(head)), 1)
+    inner, edge = _within(head, margin), ~_within(head, margin) & ~_within(~head, margin)
+    total = float(error.sum(dtype=np.float64))
     return {
         "psnr_full": psnr(float(error.mean())),
         "psnr_head": psnr(float(error[head].mean())) if head.any() else None,
+        "psnr_inner": psnr(float(error[inner].mean())) if inner.any() else None,
+        "edge_share": float(error[edge].sum(dtype=np.float64)) / total if total and head.any() else None,
         "ssim": ssim(a, b),
     }
+
+
+def _within(mask: np.ndarray, margin: int) -> np.ndarray:
+    """The mask without what lies within `margin` pixels of its outline; the picture's edge is none."""
+    for axis in (0, 1):
+        size = mask.shape[axis]
+        padded = np.pad(mask, [(margin, margin) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
+        mask = np.logical_and.reduce([padded.take(range(k, k + size), axis) for k in range(2 * margin + 1)])
+    return mask
 
 
 def ssim(a: np.ndarray, b: np.ndarray) -> float:
@@ -50,7 +68,7 @@ def ssim(a: np.ndarray, b: np.ndarray) -> float:
 def summary(numbers: list[int], measures: list[dict]) -> dict:
     """One split's part of evaluation.json."""
     means = {}
-    for name in ("psnr_full", "psnr_head", "ssim"):
+    for name in FIGURES:
         values = [m[name] for m in measures if m[name] is not None]
         means[name] = round(float(np.mean(values)), 4) if values else None
     rounded = [{k: None if v is None else round(v, 4) for k, v in m.items()} for m in measures]

@@ -15,7 +15,7 @@ from avatarmake.geometry import cameras  # noqa: E402
 from stages.mask import agreement, label_maps, numbering  # noqa: E402
 from stages.mask.framing import Source  # noqa: E402
 from stages.mask.geometry import HeadProjector, HeadView  # noqa: E402
-from stages.mask.parsing import below_the_line, solid_mask  # noqa: E402
+from stages.mask.parsing import solid_mask  # noqa: E402
 
 COUNT = 20
 FOCAL = 1500.0
@@ -38,7 +38,9 @@ def views() -> list[HeadView]:
 def drawn(view: HeadView) -> np.ndarray:
     """(512,512) BiSeNet's map of such a head, with hair and a shirt."""
     labels = np.zeros((512, 512), np.uint8)
-    labels[below_the_line(view, 512) > 0] = LABEL["cloth"]
+    rows, columns = np.mgrid[:512, :512] + 0.5
+    aside = np.clip(np.abs(columns - view.pivot[0]) / view.scale - 0.05, 0, 0.12)
+    labels[(rows - view.pivot[1]) / view.scale > 0.17 - 0.5 * aside] = LABEL["cloth"]
     solid = solid_mask(view)
     labels[solid] = LABEL["skin"]
     labels[solid & (np.arange(512)[:, None] < view.nose[1] - 0.09 * view.scale)] = LABEL["hair"]

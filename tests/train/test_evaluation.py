@@ -34,10 +34,24 @@ def test_errors_beside_the_head_are_not_the_head_s():
     assert figures["psnr_head"] == evaluation.BEST and figures["psnr_full"] < 10
 
 
+def test_errors_at_the_outline_are_told_apart_from_those_within():
+    truth = np.full((512, 512, 3), 255, np.uint8)
+    head = np.zeros((512, 512), bool)
+    head[100:, 100:300] = True  # down to the picture's edge, which is no outline
+    rendered = truth.copy()
+    rendered[98:102, 150:250] = 0
+    figures = evaluation.measure(rendered, picture(truth, head))
+    assert figures["psnr_inner"] == evaluation.BEST and figures["edge_share"] == pytest.approx(1)
+    rendered[500:504, 150:250] = 0  # as much again
+    figures = evaluation.measure(rendered, picture(truth, head))
+    assert figures["psnr_inner"] < 30 and figures["edge_share"] == pytest.approx(0.5)
+
+
 def test_a_frame_without_head_has_no_head_figure():
     truth = np.full((40, 40, 3), 255, np.uint8)
     figures = evaluation.measure(truth, picture(truth, np.zeros((40, 40), bool)))
-    assert figures == {"psnr_full": evaluation.BEST, "psnr_head": None, "ssim": pytest.approx(1)}
+    none = dict.fromkeys(("psnr_head", "psnr_inner", "edge_share"))
+    assert figures == {"psnr_full": evaluation.BEST, **none, "ssim": pytest.approx(1)}
     assert evaluation.summary([3], [figures])["psnr_head"] is None
 
 
