@@ -107,7 +107,7 @@ def test_no_frame_stays_in_memory(video, options):
             for frame in v.frames():
                 frame.rgb()
             del frame
-            alive = sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
+            alive = sum(type(thing) is av.VideoFrame for thing in gc.get_objects())
         finally:
             gc.enable()
     assert alive < 8

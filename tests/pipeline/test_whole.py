@@ -24,7 +24,8 @@ def test_every_frame_becomes_a_frame_file_an_image_and_three_masks(demo):
             assert image.size == (512, 512) and alpha.mode == "L"
         for part in ("neckhead", "mouth"):
             mask = np.asarray(Image.open(parsing_mask(masks, i + 1, part)))
-            assert mask.shape == (512, 512) and set(np.unique(mask)) == {0, 255}
+            assert mask.shape == (512, 512) and {0, 255} <= set(np.unique(mask))
+            assert part == "neckhead" or len(np.unique(mask)) == 2  # neckhead ends softly
     # FlashAvatar counts the files: not one more
     assert len(list((dataset / "checkpoint").iterdir())) == FRAMES
     assert len(list((dataset / "imgs").iterdir())) == FRAMES
