@@ -206,7 +206,10 @@ def _head() -> HeadView:
     turn = np.linspace(0, 2 * np.pi, 20, endpoint=False)
     lips = np.float32([256, 330]) + 30 * np.float32([np.cos(turn), 0.5 * np.sin(turn)]).T
     solid = np.float32([256 + 90 * x[inside], 260 + 120 * y[inside]]).T
-    return HeadView(solid, lips, np.float32([256, 280]), np.float32([256, 260]), 1200.0)
+    round_about = np.linspace(-np.pi / 2, 1.5 * np.pi, 36, endpoint=False)  # forehead to chin
+    oval = np.float32([256 + 90 * np.cos(round_about), 260 + 120 * np.sin(round_about)]).T
+    nose, chin, pivot = np.float32([[256, 280], [256, 380], [256, 260]])
+    return HeadView(solid, lips, nose, oval, chin, pivot, 1200.0)
 
 
 def _encoded(array: np.ndarray, mode: str, kind: str, **more) -> bytes:
