@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from avatarmake import ROOT, registry
-from avatarmake.environments import wheels
+from avatarmake.environments import patched, wheels
 from avatarmake.patches import sdist, series
 from tests.environments import wheels as small
 from tests.fresh_machine import python
@@ -28,7 +28,9 @@ COMMANDS = (
 
 def shelves(scratch: Path) -> dict[str, list[Path]]:
     """What tests/requirements.lock, the union of every lock, is made of, as the two indexes have it."""
-    all_of_them = wheels.wheels(ROOT / "tests" / "requirements.lock")
+    lock = ROOT / "tests" / "requirements.lock"
+    made_here = {wheel.name for wheel in patched.wheels(lock.read_text())}  # nobody else has those
+    all_of_them = [wheel for wheel in wheels.wheels(lock) if wheel.name not in made_here]
     torch = [wheel for wheel in all_of_them if wheel.name.startswith("torch-")]
     for_cuda = small.make(
         scratch / "cuda",
