@@ -18,6 +18,7 @@ from avatarmake.contract import closure
 from avatarmake.contract.pipeline import STAGES
 from avatarmake.engine import container, context, docker
 from avatarmake.environments import pytorch3d
+from avatarmake.environments.pins import pins
 from avatarmake.errors import Exit, StageError
 from avatarmake.files.digests import digest_files, digest_path
 from tests.engine.test_context import append
@@ -65,11 +66,10 @@ def test_confinement(facts, stage):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_versions_are_the_lock_s(facts, stage):
-    lock = (ROOT / "docker" / stage / "requirements.lock").read_text()
-    locked = dict(re.findall(r"^([\w.-]+)==([^\s\\]+)", lock, re.MULTILINE))
+    locked = {pin.name: pin.version for pin in pins((ROOT / "docker" / stage / "requirements.lock").read_text())}
     added = dict(pytorch3d.parts(wheel) for wheel in pytorch3d.wheels(stage))  # none, unless PYTORCH3D is set here
     inside = facts[stage]["versions"]
-    assert inside == {name.lower().replace("_", "-"): version for name, version in locked.items()} | added
+    assert inside == locked | added
 
 
 @pytest.mark.parametrize("stage", STAGES)
