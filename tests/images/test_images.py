@@ -227,7 +227,7 @@ def test_a_killed_runner_s_container_is_joined(client, tmp_path):
     process = start("demo", "demo", f"--data={tmp_path}", "--frames=6", "--size=128")
     wait_for(process, "demo demo: to do")
     process.kill()
-    process.wait()
+    process.communicate()
     assert running(client, tmp_path)
     again = start("demo", "demo", f"--data={tmp_path}", "--frames=6", "--size=128")
     said, _ = again.communicate(timeout=300)
