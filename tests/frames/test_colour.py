@@ -73,7 +73,7 @@ def test_a_chart_comes_out_as_from_ffmpeg(video, transfer, primaries):
 def test_the_brightest_that_a_pq_video_says_it_has(video, said, peak):
     """The film's own brightest pixel, else the screen it was graded on; a peak that makes no sense is not believed."""
     master = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(6000000,1)"
-    params = ":".join(["log-level=none", "hdr10=1", master, *([said] if said else [])])
+    params = ":".join(["log-level=none", "pools=none", "frame-threads=1", "hdr10=1", master, *([said] if said else [])])
     options = {"encoder": {"x265-params": params, "preset": "ultrafast"}, "colours": (PQ, BT2020, 9)}
     grey = [np.full((64, 64, 3), 99, np.uint8)] * 2
     with Video(video(grey, suffix=".mkv", codec="libx265", pix_fmt="yuv420p10le", **options)) as v:
