@@ -12,8 +12,9 @@ import time
 
 import torch
 
+from avatarmake.avatar.rasteriser import Camera
 from stages.train import reference
-from stages.train.rasteriser import Camera, rasterise
+from stages.train.rasteriser import rasterise
 
 
 def scene(count: int, size: int, seed: int = 0, pixels: tuple[float, float] = (1.0, 2.0)) -> tuple[list, Camera]:

@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 
+from avatarmake.avatar.rasteriser import Camera
+from avatarmake.avatar.surface import Surface, sample
 from stages.train.backend import Backend
 from stages.train.network import Code, Deformation
-from stages.train.rasteriser import Camera
-from stages.train.surface import Surface, sample
 
 BACKGROUND = (1.0, 1.0, 1.0)  # FlashAvatar's white
 POSES = 32  # frames that say which part of the head is ever seen

@@ -3,8 +3,8 @@
 import numba as nb
 import numpy as np
 
+from avatarmake.avatar.projection import CACHE, STRICT, f4
 from stages.train.losses import HEAD, MOUTH
-from stages.train.projection import CACHE, STRICT, f4
 
 
 @nb.njit(fastmath=STRICT, cache=CACHE)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from avatarmake import head_model
+from avatarmake.avatar.rasteriser import Camera
 from avatarmake.contract import layout
 from avatarmake.errors import StageError
 from avatarmake.formats import images
@@ -19,7 +20,6 @@ from avatarmake.formats.frame import read_frame
 from avatarmake.geometry import cameras, rotations
 from avatarmake.head_model.model import HeadModel
 from stages.train.compositing import composite
-from stages.train.rasteriser import Camera
 
 KEEP = 1.5e9  # bytes of pictures, and half as much of meshes
 PARTS = ("image", "alpha", "neckhead", "mouth")

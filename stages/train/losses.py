@@ -10,7 +10,7 @@ import numba as nb
 import numpy as np
 import torch
 
-from stages.train.projection import CACHE, f4
+from avatarmake.avatar.projection import CACHE, f4
 
 DELTA = 0.1
 MOUTH, HEAD = 1, 2  # bits of `labels`

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from stages.train.binding import COLUMNS
+from avatarmake.avatar.binding import COLUMNS
 
 LATENT, HIDDEN, WIDTH = 16, 32, 64
 SHARE = 0.3  # the network's steps are smaller than those of the base

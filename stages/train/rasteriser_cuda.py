@@ -7,8 +7,8 @@ alpha is cut at 0.999 where ours is at 0.99.
 import gsplat
 import torch
 
-from stages.train.projection import LOW_PASS, NEAR
-from stages.train.rasteriser import Camera
+from avatarmake.avatar.projection import LOW_PASS, NEAR
+from avatarmake.avatar.rasteriser import Camera
 
 
 def rasterise(

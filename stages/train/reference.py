@@ -5,9 +5,9 @@ Same formulas and the same cut-offs as rasteriser.py, gradients by autograd; giv
 
 import torch
 
-from stages.train.blending import ALPHA_MAX, T_MIN
-from stages.train.projection import ALPHA_MIN, LOW_PASS, NEAR
-from stages.train.rasteriser import Camera
+from avatarmake.avatar.blending import ALPHA_MAX, T_MIN
+from avatarmake.avatar.projection import ALPHA_MIN, LOW_PASS, NEAR
+from avatarmake.avatar.rasteriser import Camera
 
 
 def rasterise(

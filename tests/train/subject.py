@@ -7,13 +7,15 @@ import numpy as np
 import torch
 
 from avatarmake import head_model
+from avatarmake.avatar.binding import COLUMNS
+from avatarmake.avatar.rasteriser import Camera
+from avatarmake.avatar.surface import sample
 from avatarmake.contract import layout
 from avatarmake.formats import images
 from avatarmake.formats.frame import FrameRecord, write_frame
 from avatarmake.geometry import cameras, rotations
-from stages.train.binding import COLUMNS, bind
-from stages.train.rasteriser import Camera, rasterise
-from stages.train.surface import sample
+from stages.train.binding import bind
+from stages.train.rasteriser import rasterise
 
 SIZE = 256
 

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from avatarmake import head_model
-from stages.train.binding import COLUMNS, bind, bind_torch
+from avatarmake.avatar.binding import COLUMNS
+from avatarmake.avatar.surface import Surface, sample
+from stages.train.binding import bind, bind_torch
 from stages.train.losses import MOUTH, huber, huber_torch
-from stages.train.surface import Surface, sample
 from tests.rounding import rounding
 
 pytestmark = pytest.mark.numbers
@@ -48,20 +49,6 @@ def test_what_has_learned_nothing_lies_on_the_surface(bound):
     across = axes[:, :, 2] / axes[:, :, 2].norm(dim=1, keepdim=True)
     # thin along the normal, which a slim triangle leaves uncertain by ten times what an edge of 0.02 m would
     assert np.abs((edges * across.numpy()).sum(1)).max() < 10 * 0.02 * rounding(30)
-
-
-def test_sampling_is_the_same_every_time_and_dense_where_people_look(bound):
-    vertices, surface = bound
-    model = head_model.load("open")
-    where = (np.diag([1.0, -1, -1])[None], np.array([[0, 0, 1.0]]))
-    again = sample(model, vertices[None], *where, 500)
-    assert all(np.array_equal(a, b) for a, b in zip(surface, again, strict=True))
-    assert (surface.weights >= 0).all() and np.allclose(surface.weights.sum(1), 1)
-    clothes = {tuple(f) for f in model.faces[model.regions["shoulders"]]}
-    assert not any(tuple(c) in clothes for c in surface.corners)
-    lips, scalp = ({tuple(f) for f in model.faces[model.regions[r]]} for r in ("lips", "scalp"))
-    spacing = [surface.spacing[[tuple(c) in part for c in surface.corners]].mean() for part in (lips, scalp)]
-    assert spacing[0] < spacing[1]
 
 
 def test_the_mouth_counts_as_often_as_it_is_told():

@@ -4,9 +4,10 @@ import numba
 import pytest
 import torch
 
+from avatarmake.avatar.rasteriser import Camera
 from bench.rasteriser import scene
 from stages.train import reference
-from stages.train.rasteriser import Camera, rasterise
+from stages.train.rasteriser import rasterise
 from tests.rounding import rounding
 
 pytestmark = pytest.mark.numbers

@@ -9,8 +9,8 @@ numba's cache looks at one file only.
 import numba as nb
 import numpy as np
 
-from stages.train.projection import ALPHA_MIN, CACHE, STRICT, SUMS, f4
-from stages.train.tiles import TILE
+from avatarmake.avatar.projection import ALPHA_MIN, CACHE, STRICT, SUMS, f4
+from avatarmake.avatar.tiles import TILE
 
 LANES = 8  # pixels of a row are walked in whole groups of this many
 ALPHA_MAX, T_MIN = 0.99, 1e-4

@@ -3,7 +3,7 @@
 import numba as nb
 import numpy as np
 
-from stages.train.projection import CACHE
+from avatarmake.avatar.projection import CACHE
 
 TILE = 16
 

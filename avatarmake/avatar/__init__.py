@@ -1,0 +1,1 @@
+"""A trained avatar without PyTorch: where its Gaussians sit, what moves them, how they are drawn."""
