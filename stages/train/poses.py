@@ -13,9 +13,9 @@ from functools import cached_property
 
 import numpy as np
 
+from avatarmake.avatar.correction import UNIT, corrected
 from avatarmake.geometry import rotations
 
-UNIT = np.array([0.01] * 3 + [0.001] * 3)  # radians, metres: about 1 px each at 512
 REACH = 0.6  # of the median distance between codes: how far alike goes
 NOISE = 0.1  # variance of a correction's error, in that of the corrections
 WITNESSES = 800  # training frames that speak for unseen ones, at most: their number squared is kept
@@ -111,8 +111,3 @@ def _adam(first: np.ndarray, second: np.ndarray, gradient: np.ndarray, b1: float
     first += (1 - b1) * (gradient - first)
     second += (1 - b2) * (gradient**2 - second)
     return first / (1 - b1**step) / (np.sqrt(second / (1 - b2**step)) + 1e-12)
-
-
-def corrected(value: np.ndarray, rotation: np.ndarray, translation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    turn = rotations.matrix_from_axis_angle(value[:3] * UNIT[:3])
-    return (turn @ rotation).astype(np.float32), (translation + value[3:] * UNIT[3:]).astype(np.float32)
