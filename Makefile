@@ -1,13 +1,14 @@
 # avatarmake: one talking-head video in, one drivable 3D Gaussian head avatar out.
 #
-#   VIDEO ── frames ── track ── convert ──┬── mask ──┐
-#                                         └──────────┴── train ── report
+#   VIDEO ── frames ── track ── convert ──┬── mask ──┐         ┌── report
+#                                         └──────────┴── train ├── drive BY=anna
+#                                                              └── export
 #
 # A stage is one word. `make train ID=roman` brings in the stages before it; each runs unless it is done, and says so.
 # What follows two hashes is the help page, in this order.
 
 # --- the pipeline ----------------------------------------------------------------------------------------------------
-STAGES = frames track convert mask train report
+STAGES = frames track convert mask train report drive export
 
 ##The pipeline. Each target brings in those before it:
 frames:                 ##cut one fixed square around the head:  make frames ID=roman VIDEO=~/roman.mp4 [FPS=25] [PERSON=left] [TURN=90]
@@ -16,6 +17,10 @@ convert: track          ##exact cameras, in the files that FlashAvatar reads
 mask: convert           ##alpha, neckhead and mouth; FIX=1 audits and repairs what is there  [LABELS=folder]
 train: convert mask     ##Gaussians on the head, moved by the expression  [DEVICE=cpu]
 report: train           ##a page with the video, the figures, the worst frames
+##
+##What an avatar is for:
+drive: train driver     ##with another's performance:  make drive ID=roman BY=anna, film.mp4, face.csv, move.npz, tour  [POSE=own]
+export: train           ##for other programs: avatar.npz, and .ply of some expressions
 
 ##
 ##All of it on a subject that it makes itself, no video needed:
@@ -26,6 +31,7 @@ demo: report            ##make demo, make demo ENGINE=docker
 PYTHON     ?= $(shell command -v python3.11 || echo python3)
 DATA       ?= data
 DEMO_TRAIN ?= --resolution 256 --iterations 3000
+export BY POSE GAIN YAW CAMERA SIZE BACKGROUND
 export ID VIDEO FPS PERSON TURN HEAD_MODEL SHARD TRACKER DETECTOR LABELS NUMBERING PARSER MATTING DEVICE DATA ASSETS \
        ENGINE BASE PYTORCH3D VERBOSE TO GET ACCEPT
 
@@ -34,7 +40,7 @@ export ID VIDEO FPS PERSON TURN HEAD_MODEL SHARD TRACKER DETECTOR LABELS NUMBERI
 paren := (
 for_make = $(strip $(foreach mark,$$$$ $$$(paren) $${,$(findstring $(mark),$(value $(1)))))
 as_typed = $(if $(call for_make,$(1)),$($(1)),$(value $(1)))
-$(foreach path,VIDEO LABELS DATA ASSETS TO PYTORCH3D,$(if $(filter command,$(firstword $(origin $(path)))),\
+$(foreach path,VIDEO BY LABELS DATA ASSETS TO PYTORCH3D,$(if $(filter command,$(firstword $(origin $(path)))),\
   $(eval override $(path) := $$(call as_typed,$(path)))))
 
 # How a variable becomes an option. Its value reaches the shell through the environment, so it may hold spaces.
@@ -46,6 +52,8 @@ options.flame_head_tracker = $(call option,DEVICE,--device)
 options.mask   = $(call option,LABELS,--labels) $(call option,NUMBERING,--numbering) $(if $(FIX),--fix) \
                  $(call option,PARSER,--parser) $(call option,MATTING,--matting)
 options.train  = $(call option,DEVICE,--device)
+options.drive  = $(call option,BY,--by) $(call option,POSE,--pose) $(call option,GAIN,--gain) $(call option,YAW,--yaw) \
+                 $(call option,CAMERA,--camera) $(call option,SIZE,--size) $(call option,BACKGROUND,--background)
 
 ##
 ##Any stage takes more options of its own:  make train ID=roman OPTIONS="--iterations 5000"
@@ -82,6 +90,12 @@ frames: source
 endif
 source: ready
 	$(call run,demo)
+
+# Who drives by a video is tracked first, as a subject that is named after the file.
+driver: ready
+	@case "$$BY" in *.[mM][pP]4|*.[mM]4[vV]|*.[mM][oO][vV]|*.[mM][kK][vV]|*.[wW][eE][bB][mM]|*.[aA][vV][iI]) \
+	  name="$$(basename "$${BY%.*}" | LC_ALL=C tr -c 'A-Za-z0-9_.\n-' - | sed 's/^[^A-Za-z0-9]*//')"; \
+	  $(MAKE) --no-print-directory track ID="$$name" VIDEO="$$BY" OPTIONS= ;; esac
 
 ifeq ($(ID),)
   ifneq ($(filter $(STAGES) status flashavatar-tree,$(MAKECMDGOALS)),)
@@ -146,6 +160,6 @@ help:
 	@echo "There is no target '$@'. Type: make (it lists them)" >&2; exit 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo source ready $(STAGES) status doctor assets patches flashavatar-tree images base
+.PHONY: help demo source driver ready $(STAGES) status doctor assets patches flashavatar-tree images base
 .PHONY: test test-numbers test-fresh test-images lint lock clean
 .DELETE_ON_ERROR:

@@ -32,17 +32,20 @@ def show(subject: str, data: Path) -> None:
     for stage in STAGES:
         if stage in other_trackers or stage == "demo" and not (who.directory("source").exists() or subject == "demo"):
             continue
-        table.add_row(stage, *_row(stage, who, data, running))
+        for name in load(stage).places(who):
+            table.add_row(name if "/" in name else stage, *_row(stage, name, who, data, running))
     print_table(table)
 
 
-def _row(stage: str, who: Subject, data: Path, running: dict[str, str]) -> tuple[str, ...]:
+def _row(stage: str, name: str, who: Subject, data: Path, running: dict[str, str]) -> tuple[str, ...]:
     declared = load(stage)
-    place, partial = who.directory(declared.writes), who.partial(declared.writes)
+    place, partial = who.directory(name), who.partial(name)
     stamp = None
     try:
         stamp = receipt(place)
-        asked = request.parse(declared, [who.name, f"--data={data}"])
+        # of several directories of one stage, its options say which
+        options = (stamp or {}).get("environment", {}).get("options", {}) if declared.part else {}
+        asked = request.parse(declared, [who.name, f"--data={data}", *options.values()])
         done, line = asked.state()
         state = "done" if done else line.split(": ", 1)[1]
     except StageError as e:

@@ -306,7 +306,7 @@ def _read_index(path: Path) -> None:
 def _read_receipt(path: Path) -> None:
     subject = Subject(path.parents[2], SUBJECT)
     finished(subject, "tracking")
-    is_done(load("track"), subject, {"frames/": "0" * 64, "code": "4" * 64})
+    is_done(load("track"), subject, load("track").config(), {"frames/": "0" * 64, "code": "4" * 64})
 
 
 def _read_pins(path: Path) -> None:

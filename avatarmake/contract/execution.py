@@ -35,7 +35,7 @@ def execute(
     recover_if_torn(stage, subject)
     config = stage.resolve(subject, config)
     parts = key_parts(stage, subject, config)
-    done, line = is_done(stage, subject, parts)
+    done, line = is_done(stage, subject, config, parts)
     print(line, flush=True)
     again = any(f.metadata.get("again") and getattr(config, f.name) for f in fields(config))
     if done and not force and not again:
@@ -43,11 +43,12 @@ def execute(
     for names in stage.needs(config):
         need_one(names)
     shard = getattr(config, "shard", None)
-    with _alone(stage, subject, shared=shard is not None):
-        out, final = subject.partial(stage.writes), subject.directory(stage.writes)
+    place = stage.place(config)
+    out, final = subject.partial(place), subject.directory(place)
+    with _alone(stage, final, shared=shard is not None):
         adopts = bool(stage.adopts and getattr(config, stage.adopts))
         theirs = _strangers(final, stage, allowed=force or adopts)
-        with locked(subject.root / f".{stage.writes}.prepare.lock"):  # two shards that start at once must not
+        with locked(final.with_name(f".{final.name}.prepare.lock")):  # two shards that start at once must not
             resumed = prepare(out, key_of(parts), force)  # clear each other's work
         started = time.time()
         with PeakMemory() as memory:
@@ -81,16 +82,16 @@ def recover_if_torn(stage: Stage, subject: Subject) -> None:
 
     Before anything is read of the directory: a finished result, and the options that it remembers, may lie beside it.
     """
-    final = subject.directory(stage.writes)
-    if is_torn(final):
-        try:
-            with _alone(stage, subject, shared=False):
-                recover(final)
-        except (StageError, OSError) as e:
-            # another is at work on it, and will not leave it torn; or the volume refuses, as it will refuse a run, if
-            # there is anything to do at all
-            if isinstance(e, StageError) and e.exit != Exit.ENVIRONMENT:
-                raise
+    for final in map(subject.directory, stage.places(subject)):
+        if is_torn(final):
+            try:
+                with _alone(stage, final, shared=False):
+                    recover(final)
+            except (StageError, OSError) as e:
+                # another is at work on it, and will not leave it torn; or the volume refuses, as it will refuse a run,
+                # if there is anything to do at all
+                if isinstance(e, StageError) and e.exit != Exit.ENVIRONMENT:
+                    raise
 
 
 def _strangers(final: Path, stage: Stage, allowed: bool) -> list[str]:
@@ -104,20 +105,21 @@ def _strangers(final: Path, stage: Stage, allowed: bool) -> list[str]:
 
 
 @contextlib.contextmanager
-def _alone(stage: Stage, subject: Subject, shared: bool) -> Iterator[None]:
-    """One run of a stage and subject at a time, on this host and on others; shards run beside each other."""
+def _alone(stage: Stage, final: Path, shared: bool) -> Iterator[None]:
+    """One run of a stage at a time for a directory, on this host and on others; shards run beside each other."""
+    folder = final.parent
     try:
-        subject.root.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as e:
-        file = next(p for p in (subject.root, *subject.root.parents) if os.path.lexists(p))
+        file = next(p for p in (folder, *folder.parents) if os.path.lexists(p))
         raise StageError("is a file, where a folder is needed", file, "Give another DATA= or ID=") from e
     try:
         with (
-            locked(subject.root / f".{stage.writes}.lock", shared, wait=False) as held,
-            announced(subject.root, stage.writes, shared, held),
+            locked(folder / f".{final.name}.lock", shared, wait=False) as held,
+            announced(folder, final.name, shared, held),
         ):
             yield
     except Busy as e:
         where = f" {e}" if str(e).startswith("on ") else ""
         what = f"{stage.name} is already running for this subject{where}"
-        raise StageError(what, subject.root, "Wait for it, or stop it", Exit.ENVIRONMENT) from e
+        raise StageError(what, folder, "Wait for it, or stop it", Exit.ENVIRONMENT) from e

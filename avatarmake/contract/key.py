@@ -33,6 +33,8 @@ def key_parts(stage: Stage, subject: Subject, config: Any) -> dict[str, str]:
     parts = {}
     for directory in stage.reads:
         parts[f"{directory}/"] = finished(subject, directory)["outputs"]["digest"]
+    for other, directory in stage.borrows(config):
+        parts[f"{other}/{directory}/"] = finished(Subject(subject.data, other), directory)["outputs"]["digest"]
     for f in fields(config):
         value = getattr(config, f.name)
         if f.metadata.get("input") and value is not None:
@@ -87,9 +89,10 @@ def changes(parts: dict[str, str], done: dict) -> list[str]:
     return words
 
 
-def is_done(stage: Stage, subject: Subject, parts: dict[str, str]) -> tuple[bool, str]:
+def is_done(stage: Stage, subject: Subject, config: Any, parts: dict[str, str]) -> tuple[bool, str]:
     """Whether the stage's directory is what these parts would make, and the line that says so."""
-    done = receipt(subject.directory(stage.writes))
+    place = subject.directory(stage.place(config))
+    done = receipt(place)
     if done is None:
         return False, f"{stage.name} {subject.name}: to do"
     before = done.get("stage", stage.name)
@@ -98,6 +101,6 @@ def is_done(stage: Stage, subject: Subject, parts: dict[str, str]) -> tuple[bool
     changed = changes(parts, done)
     if changed:
         return False, f"{stage.name} {subject.name}: to do again, changed: {'; '.join(changed)}"
-    if gone := lacking(subject.directory(stage.writes)):
+    if gone := lacking(place):
         return False, f"{stage.name} {subject.name}: to do again, {gone} of its files are gone"
-    return True, f"{stage.name} {subject.name}: nothing to do, {subject.directory(stage.writes)} is up to date"
+    return True, f"{stage.name} {subject.name}: nothing to do, {place} is up to date"

@@ -7,6 +7,8 @@
     data/<ID>/masks/     alpha/ parsing/             mask
     data/<ID>/avatar/    checkpoint, .ply, curve     train
     data/<ID>/report/    test.mp4 metrics.json index.html  report
+    data/<ID>/drives/<driver>/  drive.mp4 avatar.mp4 parameters.npz  drive
+    data/<ID>/export/    avatar.npz, .ply            export
 """
 
 import re
@@ -39,8 +41,8 @@ class Subject:
         return self.data / self.name
 
     def directory(self, name: str) -> Path:
-        """The directory that stage `WRITER[name]` writes, e.g. `tracking`."""
-        if name not in WRITER:
+        """A directory that stage `WRITER[name]` writes, e.g. `tracking`; or one of several of its, `drives/anna`."""
+        if name.partition("/")[0] not in WRITER:
             raise KeyError(f"{name} is not a stage's directory: {sorted(WRITER)}")
         return self.root / name
 

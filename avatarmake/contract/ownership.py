@@ -48,7 +48,7 @@ def _is_ours(directory: Path, name: str, ours: dict[str, str]) -> bool:
 
 def refusal(directory: Path, names: list[str], keep: str = "") -> StageError:
     """What a user reads of strangers. `keep`: the option with which the stage takes them over, `FIX=1`."""
-    again = f"make {WRITER.get(directory.name.removesuffix('.partial'), '<stage>')} ID={directory.parent.name}"
+    again = _again(directory)
     aside = f"to set them aside: {again} OPTIONS=--force"
     if names == [""]:
         what = f"is a link to {os.readlink(directory)}" if directory.is_symlink() else "is not a directory"
@@ -58,6 +58,14 @@ def refusal(directory: Path, names: list[str], keep: str = "") -> StageError:
     what = f"holds what its stage did not write, or was changed since: {some}"
     keep = f"To keep what is good of them: {again} {keep}. " if keep else ""
     return StageError(what, directory, f"{keep}Move them elsewhere, or {aside}")
+
+
+def _again(directory: Path) -> str:
+    """The command that writes it: data/roman/tracking, or one of several beside each other, data/roman/drives/anna."""
+    name, parent = directory.name.removesuffix(".partial"), directory.parent
+    if name not in WRITER and parent.name in WRITER:
+        return f"make {WRITER[parent.name]} ID={parent.parent.name} BY={name}"
+    return f"make {WRITER.get(name, '<stage>')} ID={parent.name}"
 
 
 def set_aside(path: Path, corner: Path, name: str) -> None:

@@ -12,6 +12,9 @@ WRITER = {
     "masks": "mask",
     "avatar": "train",
     "report": "report",
+    # what is done with an avatar; `make demo` ends before
+    "drives": "drive",
+    "export": "export",
 }
 TRACKERS = {"avatarmake": "track", "flame-head-tracker": "flame_head_tracker"}  # TRACKER= -> stage; all write tracking/
 # in pipeline order, the other trackers beside ours

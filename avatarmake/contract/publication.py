@@ -97,6 +97,18 @@ def _swap(out: Path, final: Path) -> None:
         _retire(old)
 
 
+def begun(folder: Path) -> list[str]:
+    """Names of the directories in a folder that a stage has finished, works on, or was putting in place."""
+    names = set()
+    for path in folder.glob("*"):
+        begins, _, state = path.name.removeprefix(".").rpartition(".")
+        if not path.name.startswith("."):
+            names.add(begins if state == "partial" else path.name)
+        elif state == "old" or state.startswith("discard-"):
+            names.add(begins)
+    return sorted(names)
+
+
 def is_torn(final: Path) -> bool:
     """Whether a run was stopped while it put the directory in its place, or cleared up."""
     out = final.with_name(f"{final.name}.partial")

@@ -14,6 +14,7 @@ from typing import Any
 
 from avatarmake.contract.layout import Subject
 from avatarmake.contract.pipeline import STAGES
+from avatarmake.contract.publication import begun
 from avatarmake.errors import Exit, StageError
 
 
@@ -38,6 +39,21 @@ class Stage:
     # that in its new one. Without it they are refused
     adopts: str = ""
     uses: tuple[str, ...] = ()  # packages of other stages that it imports, and whose edits are therefore its own
+    # config -> the name of one of several directories that it writes beside each other, `anna` of drives/anna. Each is
+    # whole or not at all by itself, with a receipt of its own; a run touches no other
+    part: Callable[[Any], str] | None = None
+    # config -> (subject, directory) of other subjects that it reads; their content is part of the key
+    borrows: Callable[[Any], tuple[tuple[str, str], ...]] = lambda config: ()
+
+    def place(self, config: Any) -> str:
+        """The directory that a run with this config writes: `tracking`, `drives/anna`."""
+        return f"{self.writes}/{self.part(config)}" if self.part else self.writes
+
+    def places(self, subject: Subject) -> list[str]:
+        """All that it has written for a subject, or begun to: `tracking`; `drives/anna`, `drives/tour`."""
+        if not self.part:
+            return [self.writes]
+        return [f"{self.writes}/{name}" for name in begun(subject.directory(self.writes))]
 
 
 def option(default: Any, help: str, *, key: bool = True, input: bool = False, again: bool = False) -> Any:
@@ -66,6 +82,12 @@ class Job:
         """The directory of another stage that this one declared in `reads`."""
         assert directory in self.stage.reads, f"{self.stage.name} does not declare {directory}"
         return self.subject.directory(directory)
+
+    def borrow(self, subject: str, directory: str) -> Path:
+        """The directory of another subject that the stage declared in `borrows`."""
+        declared = self.stage.borrows(self.config)
+        assert (subject, directory) in declared, f"{self.stage.name} does not declare {subject}/{directory}"
+        return Subject(self.subject.data, subject).directory(directory)
 
     def progress(self, items: Iterable, total: int | None = None, label: str = "") -> Iterator:
         """Iterate with a progress bar; on one that is not a terminal, a line now and then."""

@@ -104,5 +104,6 @@ def gpus(stage: Stage, info: dict) -> list[DeviceRequest]:
 def identity(request: Request) -> dict[str, str]:
     """Labels by which a later call finds this container. Shards of one stage are different runs."""
     words = {"stage": request.stage.name, "subject": request.subject.name, "data": request.subject.data.absolute()}
+    words["directory"] = request.stage.place(request.config)
     words["shard"] = getattr(request.config, "shard", None) or "all"
     return {f"avatarmake.{name}": str(value) for name, value in words.items()}

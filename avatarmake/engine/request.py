@@ -52,13 +52,13 @@ class Request:
             from avatarmake import patches
 
             os.environ["AVATARMAKE_UPSTREAM"] = str(patches.prepare(self.stage.upstream))
-        done = receipt(self.subject.directory(self.stage.writes))
+        done = receipt(self.subject.directory(self.stage.place(self.config)))
         config, kept = self.config, {}
         for f in fields(config):
             if done and f.metadata.get("input") and f.name in self.remembered and f.name in done.get("parts", {}):
                 config, kept[f.name] = replace(config, **{f.name: None}), done["parts"][f.name]
         resolved = replace(self.stage, resolve=lambda subject, config: config)
-        return is_done(self.stage, self.subject, key_parts(resolved, self.subject, config) | kept)
+        return is_done(self.stage, self.subject, self.config, key_parts(resolved, self.subject, config) | kept)
 
     @property
     def again(self) -> bool:
@@ -113,9 +113,8 @@ def unresolved(stage: Stage, argv: list[str]) -> Request | None:
     subject, data, force, config = asked
     subject = Subject(data, subject)
     given = {f.name: _word(f, config) for f in fields(config) if _is_given(f, argv)}
-    remembered = {
-        name: word for name, word in _remembered(stage, subject).items() if name not in given and word is not None
-    }
+    before = _remembered(stage, subject, config)
+    remembered = {name: word for name, word in before.items() if name not in given and word is not None}
     if remembered:
         config = _parse(stage, [*argv, *remembered.values()])[3]
     return Request(stage, subject, config, force, given, remembered)
@@ -139,9 +138,9 @@ def _parse(stage: Stage, argv: list[str]) -> tuple[str, Path, bool, Any] | None:
     return app(argv, exit_on_error=False, result_action="return_value")
 
 
-def _remembered(stage: Stage, subject: Subject) -> dict[str, str]:
+def _remembered(stage: Stage, subject: Subject, config: Any) -> dict[str, str]:
     """The options of the run that made what is there, less those that the stage no longer has."""
-    done = receipt(subject.directory(stage.writes)) or {}
+    done = receipt(subject.directory(stage.place(config))) or {}
     names = {f.name for f in fields(stage.config)} if done.get("stage") == stage.name else set()
     options = done.get("environment", {}).get("options")
     return {k: v for k, v in options.items() if k in names} if isinstance(options, dict) else {}

@@ -12,13 +12,14 @@ os.environ.setdefault("MKL_CBWR", "AUTO")  # MKL promises equal sums run after r
 import numpy as np
 import torch
 
+from avatarmake.avatar import ply
 from avatarmake.contract.command import main
 from avatarmake.contract.progress import progress
 from avatarmake.contract.stage import Job
 from avatarmake.errors import Exit, StageError
 from avatarmake.files.whole import whole
 from avatarmake.formats import images
-from stages.train import STAGE, evaluation, ply
+from stages.train import STAGE, evaluation
 from stages.train.avatar import Avatar, fresh
 from stages.train.backend import choose
 from stages.train.dataset import Dataset

@@ -12,7 +12,11 @@ from avatarmake.contract.pipeline import STAGES
 from avatarmake.contract.stage import Stage
 from avatarmake.engine import context
 
-SHARED = [p.relative_to(ROOT) for p in sorted((ROOT / "avatarmake").rglob("*")) if p.is_file() and p.suffix != ".pyc"]
+SHARED = [
+    p.relative_to(ROOT)
+    for p in sorted((ROOT / "avatarmake").rglob("*"))
+    if p.is_file() and p.parent.name != "__pycache__"  # numba keeps its own there, beside Python's
+]
 
 
 @pytest.fixture
@@ -47,8 +51,10 @@ WHO = {
     "geometry/jitter.py": {"track", "flame_head_tracker", "convert"},
     "detection/__init__.py": {"demo", "frames", "track", "flame_head_tracker", "mask"},
     "detection/quality.py": {"track", "flame_head_tracker"},
-    "formats/tracking.py": {"track", "flame_head_tracker", "convert", "report"},
-    "formats/frame.py": {"convert", "mask", "train"},
+    "formats/tracking.py": {"track", "flame_head_tracker", "convert", "report", "drive", "export"},
+    "formats/frame.py": {"convert", "mask", "train", "drive", "export"},
+    "avatar/blending.py": {"train", "drive", "export"},
+    "avatar/performance.py": {"drive", "export"},
     "head_model/face_template.csv": set(STAGES) - {"frames"},
     "contract/execution.py": set(STAGES),
     "contract/workers.py": {"track", "convert", "mask"},

@@ -13,6 +13,7 @@ from avatarmake.contract.stage import load
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 PIPELINE = list(pipeline.WRITER.values())  # the other trackers are no targets of their own
+DEMO = PIPELINE[: PIPELINE.index("report") + 1]
 
 
 def make(*words: str, **variables: str) -> subprocess.CompletedProcess:
@@ -31,7 +32,7 @@ def recipe(*words: str) -> list[str]:
 
 def prerequisites(target: str) -> set[str]:
     found = re.search(rf"^{target}:([^#\n]*)##", MAKEFILE, re.MULTILINE)
-    return set(found[1].split())
+    return set(found[1].split()) if found else set()
 
 
 def test_bare_make_is_help_in_pipeline_order():
@@ -77,8 +78,20 @@ def test_no_stage_runs_twice():
     assert recipe("-j4", "train", "track", "mask", "ID=roman").count("convert") == 1
 
 
-def test_demo_runs_every_stage_once():
-    assert recipe("demo") == PIPELINE
+def test_demo_runs_every_stage_up_to_the_report_once():
+    assert recipe("demo") == DEMO
+
+
+def test_a_video_that_drives_is_tracked_first():
+    """As a subject named after its file; a subject or a file of parameters brings in nothing."""
+    words = ("-n", "-o", "ready", "drive", "ID=roman")
+    stages = re.findall(r"-m avatarmake run (\w+)", make(*words, "BY=/films/An na.MP4").stdout)
+    assert stages[-3:] == ["frames", "track", "drive"] and stages.count("train") == 1
+    for other in ("anna", "face.csv", "tour"):
+        assert re.findall(r"-m avatarmake run (\w+)", make(*words, f"BY={other}").stdout).count("frames") == 1
+    shown = ("HOST=echo", "MAKE=echo make")
+    done = make("-o", "ready", "-o", "train", "drive", "ID=roman", "BY=/films/An na.MP4", *shown)
+    assert "track ID=An-na VIDEO=/films/An na.MP4 OPTIONS=" in done.stdout
 
 
 def test_options_go_to_the_last_stage_named():

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from avatarmake.avatar import ply
 from avatarmake.errors import Exit, StageError
-from stages.train import evaluation, ply
+from stages.train import evaluation
 from stages.train.adam import Adam
 from stages.train.avatar import Avatar, fresh
 from stages.train.backend import choose

@@ -1,0 +1,109 @@
+"""drive: an avatar with somebody else's performance, as a video. One directory a driver, data/<ID>/drives/<driver>/."""
+
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from avatarmake.contract.layout import Subject
+from avatarmake.contract.receipts import receipt
+from avatarmake.contract.stage import Stage, option
+from avatarmake.errors import Exit, StageError
+
+TOUR = "tour"
+FILES = (".csv", ".npz")
+VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")  # the Makefile has them tracked first
+KNOWN = {
+    "pose": ("driver", "own", "none"),
+    "camera": ("still", "orbit"),
+    "neutral": ("found", "zero"),
+    "alpha": ("mov", "png"),
+}
+SIZES = (256, 1024)
+
+
+@dataclass(frozen=True)
+class DriveConfig:
+    by: str = option("", "who drives: a tracked subject, a video, a .csv of ARKit's 52, an .npz of parameters, or tour")
+    file: Path | None = option(None, "the file of parameters, where it is one that drives", input=True)
+    sound: Path | None = option(None, "where the sound comes from; else the driver's video", input=True)
+    pose: str = option("driver", "how the head moves: driver, own (as in the avatar's video) or none")
+    gain: float = option(1.0, "how much of the driver's expression and jaw: 1 is as much")
+    yaw: float = option(0.0, "degrees that the camera stands to the subject's left")
+    camera: str = option("still", "still, or orbit: from side to side and back")
+    size: int = option(512, "side of the avatar's picture in pixels: 256 to 1024")
+    background: str = option("white", "white, black, #rrggbb, or alpha: none")
+    alpha: str = option("mov", "of background alpha: mov (ProRes 4444), or png (one picture a frame)")
+    neutral: str = option("found", "the driver's neutral face: found in the performance, or zero")
+
+    def __post_init__(self):
+        for name, known in KNOWN.items():
+            if getattr(self, name) not in known:
+                what = f"{name} is '{getattr(self, name)}'"
+                raise StageError(what, next=f"Give one of {', '.join(known)}", exit=Exit.USAGE)
+        if not SIZES[0] <= self.size <= SIZES[1] or self.size % 2:
+            raise StageError(f"size is {self.size}", next="Give an even one, 256 to 1024: SIZE=512", exit=Exit.USAGE)
+        if not 0 <= self.gain <= 4 or not -180 <= self.yaw <= 180:
+            raise StageError("gain must be 0 to 4, yaw -180 to 180", exit=Exit.USAGE)
+        self.ground()
+
+    def ground(self) -> tuple[float, float, float] | None:
+        """The background's colour in 0..1, None for alpha."""
+        named = {"white": "#ffffff", "black": "#000000"}.get(self.background, self.background)
+        if named == "alpha":
+            return None
+        if not re.fullmatch(r"#[0-9a-fA-F]{6}", named):
+            what = f"background is '{self.background}'"
+            raise StageError(what, next="Give white, black, '#rrggbb' or alpha", exit=Exit.USAGE)
+        return tuple(int(named[k : k + 2], 16) / 255 for k in (1, 3, 5))
+
+
+def name_of(by: str) -> str:
+    """What a driver is called: a subject's own name, a file's without its folder and suffix."""
+    if not by:
+        raise StageError("driven by whom?", next="Type: make drive ID=roman BY=anna", exit=Exit.USAGE)
+    if not is_file(by):
+        return by
+    plain = os.fsencode(Path(by).stem).decode("latin1")
+    return re.sub(r"^[^A-Za-z0-9]+", "", re.sub(r"[^A-Za-z0-9_.-]", "-", plain)) or "driver"
+
+
+def is_file(by: str) -> bool:
+    return "/" in by or Path(by).suffix.lower() in FILES + VIDEOS
+
+
+def resolved(subject: Subject, config: DriveConfig) -> DriveConfig:
+    """What BY= stands for: a file of parameters, or a subject (a video's own), and where its sound is."""
+    by = name_of(config.by)
+    if is_file(config.by) and Path(config.by).suffix.lower() not in VIDEOS:
+        return replace(config, by=by, file=Path(config.by).expanduser())
+    driver = Subject(subject.data, by)  # a name that can be one
+    if config.file is not None or by == TOUR or config.sound is not None:
+        return replace(config, by=by)
+    return replace(config, by=by, sound=video_of(driver))
+
+
+def video_of(driver: Subject) -> Path | None:
+    """The video that a subject was cut from, where it still is."""
+    done = receipt(driver.directory("frames")) or {}
+    word = done.get("environment", {}).get("options", {}).get("video") or ""
+    said = [word.removeprefix("--video="), done.get("config", {}).get("video")]
+    return next((Path(p) for p in said if isinstance(p, str) and p and Path(p).is_file()), None)
+
+
+def borrowed(config: DriveConfig) -> tuple[tuple[str, str], ...]:
+    if config.file is not None or config.by == TOUR:
+        return ()
+    return ((config.by, "frames"), (config.by, "tracking"))
+
+
+STAGE = Stage(
+    name="drive",
+    summary="drive the avatar with another performance: a tracked subject's, a file's, a tour",
+    reads=("avatar", "dataset"),
+    writes="drives",
+    config=DriveConfig,
+    resolve=resolved,
+    part=lambda config: name_of(config.by),
+    borrows=borrowed,
+)

@@ -1,0 +1,67 @@
+"""One's performance on another's avatar: what differs from the driver's rest, added to the avatar's own.
+
+    expression = own rest + GAIN (driver - driver's rest)        jaw likewise
+    gaze       = own rest + driver - driver's rest
+    lids       = the way from the driver's rest to closed, on the way from one's own rest to closed
+
+The head's rotation is the driver's: both are of the same head model, so that zero looks into the camera in both. Where
+the head is in the picture differs from video to video; it moves about its own place as the driver's about theirs, by
+as much of the picture, and comes as much nearer.
+"""
+
+import numpy as np
+
+from avatarmake.avatar.head import Parameters
+from avatarmake.avatar.performance import Performance
+
+WIDEST_REST = 0.8  # of a lid: eyes that are never open do not say where closed is
+
+
+def transfer(driver: Performance, rest: Parameters, own_rest: Parameters, gain: float) -> Parameters:
+    """-> (F,...) for the avatar, not yet bounded."""
+    return Parameters(
+        own_rest.expression + gain * (driver.expression - rest.expression),
+        own_rest.jaw_pose + gain * (driver.jaw_pose - rest.jaw_pose),
+        own_rest.eye_pose + driver.eye_pose - rest.eye_pose,
+        _lids(driver.eyelids, np.minimum(rest.eyelids, WIDEST_REST), own_rest.eyelids),
+    )
+
+
+def _lids(asked: np.ndarray, rest: np.ndarray, own_rest: np.ndarray) -> np.ndarray:
+    closing = (asked - rest) / (1 - rest)
+    return own_rest + closing * np.where(closing > 0, 1 - own_rest, 1)
+
+
+def as_driver(driver: Performance, own: Performance) -> tuple[np.ndarray, np.ndarray]:
+    """-> R (F,3,3), t (F,3) of the avatar's camera."""
+    place, depth = on_picture(driver)
+    own_place, own_depth = on_picture(own)
+    where = np.median(own_place, 0) + place - np.median(place, 0)
+    z = np.median(own_depth) * depth / np.median(depth)
+    k, (w, h) = own.intrinsics.astype(np.float64), own.image_size
+    x = (where[:, 0] * w - k[0, 2]) / k[0, 0] * z
+    y = (where[:, 1] * h - k[1, 2]) / k[1, 1] * z
+    return driver.R, np.stack([x, y, z], 1).astype(np.float32)
+
+
+def on_picture(p: Performance) -> tuple[np.ndarray, np.ndarray]:
+    """-> where the head's origin is seen (F,2), of the picture's sides, and how far it is (F,)."""
+    k, size = p.intrinsics.astype(np.float64), np.array(p.image_size)
+    z = p.t[:, 2].astype(np.float64)
+    seen = p.t[:, :2] / z[:, None] * [k[0, 0], k[1, 1]] + [k[0, 2], k[1, 2]]
+    return seen / size, z
+
+
+def as_own(own: Performance, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The avatar's own motion at these times: its video forwards and back again, as often as it takes."""
+    length = own.times[-1] - own.times[0]
+    phase = np.mod(times - times[0], 2 * length) if length > 0 else 0 * times
+    there = own.at(own.times[0] + np.minimum(phase, 2 * length - phase))
+    return there.R, there.t
+
+
+def still(own: Performance, frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """The frame of the avatar's video that is nearest to its median pose, as often as there are frames."""
+    x = np.concatenate([own.R.reshape(-1, 9), own.t], 1)
+    k = int(np.abs(x - np.median(x, 0)).sum(1).argmin())
+    return np.repeat(own.R[k : k + 1], frames, 0), np.repeat(own.t[k : k + 1], frames, 0)
