@@ -1,6 +1,6 @@
 # avatarmake: one talking-head video in, one drivable 3D Gaussian head avatar out.
 #
-#   VIDEO ── frames ── track ── convert ──┬── mask ──┐         ┌── report
+#   VIDEO ── frames ── track ── convert ──┬── mask ──┐         ┌── view ── report
 #                                         └──────────┴── train ├── drive BY=anna
 #                                                              └── export
 #
@@ -8,7 +8,7 @@
 # What follows two hashes is the help page, in this order.
 
 # --- the pipeline ----------------------------------------------------------------------------------------------------
-STAGES = frames track convert mask train report drive export
+STAGES = frames track convert mask train view report drive export
 
 ##The pipeline. Each target brings in those before it:
 frames:                 ##cut one fixed square around the head:  make frames ID=roman VIDEO=~/roman.mp4 [FPS=25] [PERSON=left] [TURN=90]
@@ -16,7 +16,8 @@ track: frames           ##head model parameters for every frame  [HEAD_MODEL=ope
 convert: track          ##exact cameras, in the files that FlashAvatar reads
 mask: convert           ##alpha, neckhead and mouth; FIX=1 audits and repairs what is there  [LABELS=folder]
 train: convert mask     ##Gaussians on the head, moved by the expression  [DEVICE=cpu]
-report: train           ##a page with the video, the figures, the worst frames
+view: train             ##one page with the avatar in it, alive: opens anywhere, needs no network
+report: view            ##a page with that, the video, the figures, the worst frames
 ##
 ##What an avatar is for:
 drive: train driver     ##with another's performance:  make drive ID=roman BY=anna, film.mp4, face.csv, move.npz, tour  [POSE=own]

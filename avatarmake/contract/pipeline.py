@@ -11,6 +11,7 @@ WRITER = {
     "dataset": "convert",
     "masks": "mask",
     "avatar": "train",
+    "view": "view",
     "report": "report",
     # what is done with an avatar; `make demo` ends before
     "drives": "drive",

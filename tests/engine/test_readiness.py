@@ -46,7 +46,7 @@ def roman(tmp_path) -> Subject:
         (["frames"], "frames"),
         (["train"], "frames track convert mask train"),
         (["track", "convert"], "frames track convert"),
-        (["report", "demo"], "demo frames track convert mask train report"),
+        (["report", "demo"], "demo frames track convert mask train view report"),
     ],
 )
 def test_goals_bring_in_what_comes_before(goals, needed):

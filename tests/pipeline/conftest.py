@@ -19,7 +19,7 @@ OPTIONS = {
     "demo": ["--frames", str(FRAMES)],
     "train": ["--iterations", "60", "--resolution", "256", "--gaussians", "2000", "--checkpoint-every", "20"],
 }
-ORDER = ("demo", "frames", "track", "convert", "mask", "train", "report")
+ORDER = ("demo", "frames", "track", "convert", "mask", "train", "view", "report")
 
 
 # Another machine and another day, as far as one can be played: nothing of this may be seen in what a stage writes
@@ -50,7 +50,7 @@ def run_here(stage: str, subject: Subject, *options: str) -> Exit:
 
 @pytest.fixture(scope="session")
 def demo(common) -> Subject:
-    """All seven stages, undisturbed; tests leave it as it is."""
+    """All stages, undisturbed; tests leave it as it is."""
 
     def make(volume: Path) -> None:
         for stage in ORDER:
