@@ -12,6 +12,7 @@ STAGES = {  # make target -> directory
     "convert": "dataset",
     "mask": "masks",
     "train": "avatar",
+    "view": "view",
 }
 
 

@@ -30,6 +30,7 @@ def write(path: Path, done: Finished, metrics: dict, video: Path | None, eyelids
             m=metrics,
             headline=headline(metrics),
             summary=summary(metrics),
+            live=done.live,
             video=_video(video),
             poster=pictures.data_uri(pictures.side_by_side(done, _typical(done))) if done.held_out else None,
             faces=pictures.faces(done),

@@ -21,6 +21,7 @@ from tests import synthetic
 
 FRAMES, RESOLUTION = 12, 64
 LAST, BLOCKS = [11, 12], [4]
+LIVE = '<!doctype html><p class="live">the avatar</p><script>1 < 2</script>'
 
 
 @pytest.fixture(scope="session")
@@ -111,6 +112,9 @@ def make(data, head, last, blocks):
     write_avatar(subject.directory("avatar"), last, blocks)
     synthetic.finish(subject.directory("masks"), images=FRAMES)
     synthetic.finish(subject.directory("avatar"))
+    subject.directory("view").mkdir()
+    (subject.directory("view") / "index.html").write_text(LIVE)
+    synthetic.finish(subject.directory("view"), live=True)
     return subject
 
 

@@ -1,5 +1,6 @@
 """The report of a subject in miniature: a film that plays, figures that are complete, a page that stands alone."""
 
+import html
 import json
 import re
 
@@ -12,7 +13,8 @@ from avatarmake.contract.key import key_parts
 from avatarmake.errors import Exit
 from avatarmake.formats import images
 from stages.report import STAGE, ReportConfig, charts, truth
-from tests.report.conftest import BLOCKS, FRAMES, LAST
+from tests import synthetic
+from tests.report.conftest import BLOCKS, FRAMES, LAST, LIVE
 
 
 def metrics(subject):
@@ -53,6 +55,16 @@ def test_the_page_stands_alone(reported):
         assert words in text, words
     assert "a &lt;b&gt;note&lt;/b&gt;" in text.lower()  # what others wrote is text, not markup
     assert "undefined" not in text.lower() and "nan" not in re.sub(r"base64,[^\"]*", "", text).lower().split()
+
+
+def test_the_live_avatar_is_a_page_within_the_page(reported, finished, report):
+    """As it is, in a frame of its own; of a licensed head model there is none."""
+    frame = re.search(r'<iframe [^>]*srcdoc="([^"]*)"', page(reported[0]))
+    assert html.unescape(frame[1]) == LIVE
+    subject = finished()
+    synthetic.finish(subject.directory("view"), live=False)
+    report(subject)
+    assert "<iframe" not in page(subject) and "the avatar</p>" not in page(subject)
 
 
 def test_the_film(reported):
