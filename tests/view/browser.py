@@ -46,6 +46,7 @@ class Browser:
             env=os.environ | {"HOME": self._home.name},
         )
         self._driver = driver
+        self.pid = driver.pid
         port = next(found[1] for line in driver.stdout if (found := re.search(r"successfully on port (\d+)", line)))
         self._root = f"http://127.0.0.1:{port}/session"
         options = {"args": [*FLAGS, f"--window-size={size[0]},{size[1]}", *flags]}

@@ -7,7 +7,8 @@
 const LOW_PASS = 0.3; // px^2
 const NEAR = 0.01; // metres
 const ALPHA_MIN = 1 / 255, ALPHA_MAX = 0.99;
-const SPLAT = 12; // floats of a projected Gaussian: x, y, opacity, -, conic (a, b, c), -, colour (3), -
+// Floats of a projected Gaussian: centre, two half axes to where alpha is 1/255, opacity, power there, colour, nothing.
+const SPLAT = 12;
 const ROW = 1023; // texels of a row of the texture that holds them: whole splats, of three texels each
 
 /**
@@ -34,13 +35,13 @@ export function project({ means, axes, opacities, colours }, camera, room = work
       const h = jy * (r[3] * a0 + r[4] * a1 + r[5] * a2) + jyz * across;
       a += g * g; b += g * h; c += h * h;
     }
-    const det = a * c - b * b, reach = 2 * Math.log(opacities[i] * 255);
+    const reach = 2 * Math.log(opacities[i] * 255); // alpha >= 1/255 where d^T conic d <= reach
     const u = jx * x + cx, v = jy * y + cy, ex = Math.sqrt(reach * a), ey = Math.sqrt(reach * c);
-    if (!(det > 0) || u + ex < 0 || u - ex > width || v + ey < 0 || v - ey > height) continue;
+    if (!(a * c - b * b > 0) || u + ex < 0 || u - ex > width || v + ey < 0 || v - ey > height) continue;
     const at = count * SPLAT;
     unsorted[at] = u; unsorted[at + 1] = v;
-    unsorted[at + 2] = opacities[i];
-    unsorted[at + 4] = c / det; unsorted[at + 5] = -b / det; unsorted[at + 6] = a / det;
+    ellipse(unsorted, at + 2, a, b, c, reach);
+    unsorted[at + 6] = opacities[i]; unsorted[at + 7] = -reach / 2;
     unsorted[at + 8] = colours[3 * i]; unsorted[at + 9] = colours[3 * i + 1]; unsorted[at + 10] = colours[3 * i + 2];
     depths[count] = z;
     order[count] = count++;
@@ -52,6 +53,17 @@ export function project({ means, axes, opacities, colours }, camera, room = work
   }
   room.count = count;
   return room;
+}
+
+/** The half axes of d^T conic d = reach, whose covariance is (a, b; b, c): two vectors into `out`. */
+function ellipse(out, at, a, b, c, reach) {
+  const middle = (a + c) / 2, apart = Math.hypot((a - c) / 2, b);
+  let x = b, y = middle + apart - a; // along the longer one
+  const size = Math.hypot(x, y);
+  [x, y] = size > 1e-6 * middle ? [x / size, y / size] : a < c ? [0, 1] : [1, 0];
+  const long = Math.sqrt(reach * (middle + apart)), short = Math.sqrt(reach * Math.max(middle - apart, 0));
+  out[at] = x * long; out[at + 1] = y * long;
+  out[at + 2] = -y * short; out[at + 3] = x * short;
 }
 
 function workspace(n) {
@@ -78,46 +90,34 @@ function byDepth({ bits, order, other, counts }, n) {
 
 const SPLAT_VERTEX = `#version 300 es
 precision highp sampler2D;
-uniform sampler2D splats;  // three texels a splat: x, y, opacity | conic | colour
+uniform sampler2D splats;  // three texels each: centre and one half axis | the other, opacity, power there | colour
 uniform vec2 size;
-out vec2 d;
-flat out vec3 quadric;
-flat out vec4 layer;
+out vec2 d;  // in half axes
+flat out vec2 layer;
+flat out vec3 paint;
 
 void main() {
-  int texel = gl_VertexID / 6 * 3;
-  vec4 first = texelFetch(splats, ivec2(texel % ${ROW}, texel / ${ROW}), 0);
-  vec3 conic = texelFetch(splats, ivec2(texel % ${ROW} + 1, texel / ${ROW}), 0).xyz;
-  vec3 paint = texelFetch(splats, ivec2(texel % ${ROW} + 2, texel / ${ROW}), 0).xyz;
-  // a rectangle along the ellipse's axes, up to where alpha falls below 1/255
-  vec3 covariance = vec3(conic.z, -conic.y, conic.x) / (conic.x * conic.z - conic.y * conic.y);
-  float middle = (covariance.x + covariance.z) / 2.0;
-  float apart = length(vec2((covariance.x - covariance.z) / 2.0, covariance.y));
-  vec2 along = vec2(covariance.y, middle + apart - covariance.x);
-  along = dot(along, along) > 1e-12 ? normalize(along) : covariance.x < covariance.z ? vec2(0, 1) : vec2(1, 0);
-  int turn = gl_VertexID % 6, k = turn < 3 ? turn : turn - 2;  // corners 0, 1, 2 and 1, 2, 3
-  vec2 corner = vec2(k & 1, k >> 1) * 2.0 - 1.0;
-  vec2 reach = sqrt(2.0 * log(first.z * 255.0) * max(vec2(middle + apart, middle - apart), 0.0)) + 0.01;
-  corner *= reach;
-  d = corner.x * along + corner.y * vec2(-along.y, along.x);
-  quadric = vec3(-0.5, -1.0, -0.5) * conic;
-  layer = vec4(first.z, paint);
-  vec2 place = (first.xy + d) / size * 2.0 - 1.0;
+  int texel = gl_VertexID / 6 * 3, turn = gl_VertexID % 6, k = turn < 3 ? turn : turn - 2;  // corners 012 and 123
+  ivec2 at = ivec2(texel % ${ROW}, texel / ${ROW});
+  vec4 first = texelFetch(splats, at, 0), second = texelFetch(splats, at + ivec2(1, 0), 0);
+  paint = texelFetch(splats, at + ivec2(2, 0), 0).rgb;
+  layer = second.zw;
+  d = vec2(k & 1, k >> 1) * 2.0 - 1.0;
+  vec2 place = (first.xy + d.x * first.zw + d.y * second.xy) / size * 2.0 - 1.0;
   gl_Position = vec4(place.x, -place.y, 0, 1);
 }`;
 
 const SPLAT_FRAGMENT = `#version 300 es
 precision highp float;
 in vec2 d;
-flat in vec3 quadric;
-flat in vec4 layer;
+flat in vec2 layer;
+flat in vec3 paint;
 out vec4 colour;
 
 void main() {
-  float power = quadric.x * d.x * d.x + quadric.y * d.x * d.y + quadric.z * d.y * d.y;
-  float alpha = min(layer.x * exp(power), ${ALPHA_MAX});
+  float alpha = min(layer.x * exp(layer.y * dot(d, d)), ${ALPHA_MAX});
   if (alpha < ${ALPHA_MIN}) discard;
-  colour = vec4(layer.yzw * alpha, alpha);
+  colour = vec4(paint * alpha, alpha);
 }`;
 
 const COPY_VERTEX = `#version 300 es

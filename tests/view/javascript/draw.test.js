@@ -7,11 +7,14 @@ import { near, values } from "./values.js";
 const gaussians = Object.fromEntries(Object.entries(values.gaussians).map(([k, v]) => [k, Float32Array.from(v)]));
 const FLOATS = 12;
 
-/** The splats as rows x, y, a, b, c, opacity, colour: the kernel's order. */
+/** The splats as rows x, y, a, b, c, opacity, colour, as the kernel has them; (a, b, c) is the conic. */
 function rows({ splats, count }) {
   return Array.from({ length: count }, (_, k) => {
-    const [x, y, opacity, , a, b, c, , ...colour] = splats.subarray(FLOATS * k, FLOATS * (k + 1));
-    return [x, y, a, b, c, opacity, ...colour.slice(0, 3)];
+    const [x, y, ax, ay, bx, by, opacity, power, ...colour] = splats.subarray(FLOATS * k, FLOATS * (k + 1));
+    near([ax * bx + ay * by, opacity * Math.exp(power)], [0, 1 / 255], 1e-3, "right angle, alpha at the rim");
+    const [a, b, c] = [ax * ax + bx * bx, ax * ay + bx * by, ay * ay + by * by].map((value) => value / (-2 * power));
+    const det = a * c - b * b;
+    return [x, y, c / det, -b / det, a / det, opacity, ...colour.slice(0, 3)];
   });
 }
 
