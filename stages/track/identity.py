@@ -88,6 +88,11 @@ def start(projection: Projection, uv: np.ndarray, priors: P.Priors, numbers: np.
     return p.astype(projection.dtype)
 
 
+def shared_precision() -> np.ndarray:
+    """(301,) of the priors of shape and log focal."""
+    return np.r_[np.ones(N_SHAPE), FOCAL_SIGMA**-2.0]
+
+
 def from_samples(
     seen: np.ndarray, model: HeadModel, trust: np.ndarray, focal: float, image_size: tuple, priors: P.Priors
 ) -> Identity:  # fmt: skip
@@ -110,7 +115,7 @@ def solve(
     apart = np.arange(0, 10 * len(uv), 10)
     p = frames.solve(start(projection, uv, priors, apart), uv, apart, most=5).p
     x = np.zeros(N_SHAPE + 1)  # shape, log focal over its prior's mean
-    precision = np.r_[np.ones(N_SHAPE), FOCAL_SIGMA**-2.0]
+    precision = shared_precision()
 
     def cost(x: np.ndarray, p: np.ndarray) -> float:
         projection.set(x[:N_SHAPE], focal * np.exp(x[-1]))
@@ -133,13 +138,25 @@ def solve(
 
 
 def _arrow_step(projection, frames, p, uv, precision, x, damping):
-    """One damped step: eliminate the frames' unknowns (Schur complement), solve for the shared ones, go back."""
-    seen, jac, shared = projection.uv_jacobian(p, with_shape=True)
+    """One damped step of shared x and of the frames' p."""
+    return arrow_solution(*shared_equations(frames, p, uv, precision, x), damping)
+
+
+def shared_equations(frames: FrameSolver, p: np.ndarray, uv: np.ndarray, precision: np.ndarray, x: np.ndarray):
+    """Normal equations of keyframes p (K,115) and of what they share, x (301,): shape and log focal.
+
+    -> h (K,115,115), g (K,115), cross (K,115,301), hs (301,301), gs (301,).
+    """
+    seen, jac, shared = frames.projection.uv_jacobian(p, with_shape=True)
     h, g, jw, rw, w = frames.equations(p, uv, seen, jac)
     sw = (shared * (w / frames.unit)[..., None, None]).reshape(len(p), -1, N_SHAPE + 1)
-    cross = jw.swapaxes(1, 2) @ sw  # (K,115,301)
+    cross = jw.swapaxes(1, 2) @ sw
     flat = sw.reshape(-1, N_SHAPE + 1)
-    hs, gs = flat.T @ flat + np.diag(precision), flat.T @ rw.ravel() - precision * x
+    return h, g, cross, flat.T @ flat + np.diag(precision), flat.T @ rw.ravel() - precision * x
+
+
+def arrow_solution(h, g, cross, hs, gs, damping: float) -> tuple[np.ndarray, np.ndarray]:
+    """Eliminate the frames' unknowns (Schur complement), solve for the shared ones, go back -> dx, dp. h, hs change."""
     np.einsum("fii->fi", h)[:] *= 1 + damping
     np.einsum("ii->i", hs)[:] *= 1 + damping
     solved = np.linalg.solve(h, np.concatenate([cross, g[..., None]], 2))  # h^-1 [cross | g]
