@@ -8,7 +8,7 @@ from avatarmake.avatar.surface import Surface, sample
 from stages.train.backend import Backend
 from stages.train.network import Code, Deformation
 
-BACKGROUND = (1.0, 1.0, 1.0)  # FlashAvatar's white
+WHITE = (1.0, 1.0, 1.0)  # FlashAvatar's ground
 POSES = 32  # frames that say which part of the head is ever seen
 
 
@@ -20,18 +20,27 @@ class Avatar:
         self.network = network.to(backend.device)
 
     def render(
-        self, raw: np.ndarray, vertices: np.ndarray, rotation: torch.Tensor, translation: torch.Tensor, camera: Camera
+        self,
+        raw: np.ndarray,
+        vertices: np.ndarray,
+        rotation: torch.Tensor,
+        translation: torch.Tensor,
+        camera: Camera,
+        ground: tuple[float, float, float] = WHITE,
+        shift: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """raw code (114,), mesh (V,3), world-to-camera -> image (4,H,W) over white, differentiable."""
-        learned = self.network(torch.from_numpy(raw).to(self.backend.device))
-        gaussians = self.backend.bind(learned, vertices, self.surface)
-        return self.backend.rasterise(*gaussians, rotation, translation, camera, BACKGROUND)
+        """raw code (114,), mesh (V,3), world-to-camera -> image (4,H,W) over `ground`, differentiable. `shift` (K,) is
+        added to the network's code."""
+        gaussians = self.backend.bind(self._learned(raw, shift), vertices, self.surface)
+        return self.backend.rasterise(*gaussians, rotation, translation, camera, ground)
 
     def gaussians(self, raw: np.ndarray, vertices: np.ndarray) -> list[np.ndarray]:
         """-> means (N,3), axes (N,3,3), opacities (N,), colours (N,3) in the world, for one expression."""
         with torch.no_grad():
-            learned = self.network(torch.from_numpy(raw).to(self.backend.device))
-            return [x.cpu().numpy() for x in self.backend.bind(learned, vertices, self.surface)]
+            return [x.cpu().numpy() for x in self.backend.bind(self._learned(raw), vertices, self.surface)]
+
+    def _learned(self, raw: np.ndarray, shift: torch.Tensor | None = None) -> torch.Tensor:
+        return self.network(torch.from_numpy(raw).to(self.backend.device), shift)
 
     def state(self) -> dict:
         """Tensors only, so that `torch.load(..., weights_only=True)` reads it."""

@@ -27,14 +27,23 @@ PARTS = ("image", "alpha", "neckhead", "mouth")
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """What one frame is compared with. `pixels` (3,H,W) and `labels` (H,W), bits MOUTH and HEAD, are uint8."""
+    """What one frame is compared with, all uint8.
+
+    `pixels` (3,H,W) over white; `cover` (H,W), 255 where nothing of the ground is seen; `labels` (H,W), bits MOUTH and
+    HEAD.
+    """
 
     pixels: np.ndarray
+    cover: np.ndarray
     labels: np.ndarray
 
     @property
     def nbytes(self) -> int:
-        return self.pixels.nbytes + self.labels.nbytes
+        return self.pixels.nbytes + self.cover.nbytes + self.labels.nbytes
+
+    def over_black(self) -> np.ndarray:
+        """(3,H,W) uint8."""
+        return np.maximum(self.pixels.astype(np.int16) - (255 - self.cover.astype(np.int16)), 0).astype(np.uint8)
 
 
 class Dataset:
