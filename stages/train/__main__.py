@@ -18,7 +18,7 @@ from avatarmake.contract.stage import Job
 from avatarmake.errors import Exit, StageError
 from avatarmake.files.whole import whole
 from avatarmake.formats import images
-from stages.train import STAGE, evaluation, held_out, ply
+from stages.train import STAGE, evaluation, held_out, ply, posture
 from stages.train.avatar import Avatar, fresh
 from stages.train.backend import choose
 from stages.train.dataset import Dataset
@@ -59,8 +59,11 @@ def prepare(job: Job) -> Trainer:
     state = torch.load(path, weights_only=True) if job.resumed and path.exists() else None
     if state:
         avatar = Avatar.restored(state, backend)
+        dataset.hold_body(avatar.seconds)
     else:
-        avatar = fresh(dataset, parts.train, config.gaussians, config.seed, backend)
+        dataset.hold_body(seconds := posture.seconds(dataset, parts.train))
+        print(f"train: {posture.words(seconds)}", flush=True)
+        avatar = fresh(dataset, parts.train, config.gaussians, config.seed, backend, seconds)
     trainer = Trainer(avatar, dataset, parts, schedule, config.mouth_weight)
     if state:
         trainer.restore(state)
@@ -149,6 +152,7 @@ def facts(trainer: Trainer, result: dict) -> dict:
         "frames_in": len(trainer.dataset),
         "frames_out": len(trainer.split.train),
         "held_out": len(trainer.split.held_out),
+        "body_seconds": trainer.avatar.seconds,
         "device": str(trainer.avatar.backend.device),
         "note": trainer.split.note,
         "curve_seconds": trainer.seconds,
