@@ -65,7 +65,8 @@ def write_avatar(root, last, blocks):
             rendered[16:48, 16:48] = (210, 140, 110)
             images.write_png(root / "test" / f"{n:05d}.png", rendered)
         means = {k: float(np.mean([r[k] for r in rows])) if rows else None for k in ("psnr_full", "psnr_head", "ssim")}
-        splits[name] = {"frames": numbers, **means, "per_frame": rows}
+        fit = {"frames": numbers[:1], "as_tracked": means, "as_fitted": {k: v and v + 2 for k, v in means.items()}}
+        splits[name] = {"frames": numbers, **means, "per_frame": rows, "fit": fit}
     evaluation = {
         "resolution": RESOLUTION,
         "gaussians": 500,

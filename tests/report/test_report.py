@@ -34,7 +34,10 @@ def test_metrics_are_complete(reported):
     assert m["tracking"]["truth"] is None
     assert 0 < m["convert"]["reprojection_px_max"] < 0.01
     assert m["masks"] == {"images": FRAMES}
-    assert m["avatar"]["last"] == {"frames": 2, "psnr_full": 18.5, "psnr_head": 15.5, "ssim": 0.9}
+    last = {"psnr_full": 18.5, "psnr_head": 15.5, "ssim": 0.9}
+    fitted = {"psnr_full": 20.5, "psnr_head": 17.5, "ssim": 2.9}
+    fit = {"frames": 1, "as_tracked": last, "as_fitted": fitted}
+    assert m["avatar"]["last"] == {"frames": 2, **last, "fit": fit}
     assert m["avatar"]["blocks"]["psnr_head"] == 23.0
     assert (m["avatar"]["gaussians"], m["avatar"]["iterations"], m["avatar"]["resolution"]) == (500, 40, 64)
 
@@ -42,6 +45,7 @@ def test_metrics_are_complete(reported):
 def test_prints_the_figures_and_where_the_page_is(reported):
     subject, out = reported
     assert "12 of 12" in out and "26.00 dB whole picture" in out
+    assert "as tracked 18.50" in out and "20.50" in out
     assert f"report: {subject.directory('report') / 'index.html'}" in out
 
 
@@ -51,6 +55,7 @@ def test_the_page_stands_alone(reported):
     assert "http://" not in text and "https://" not in text and "<script" not in text
     assert 'src="data:video/mp4;base64,' in text
     assert text.count("data:image/jpeg;base64,") >= 12  # poster, samples of tracking and masks, worst, previews
+    assert "20.50 dB" in text and "as fitted" in text
     for words in ("Frame 12", "12 pictures", "500 Gaussians", "prefers-color-scheme: dark", "width=device-width"):
         assert words in text, words
     assert "a &lt;b&gt;note&lt;/b&gt;" in text.lower()  # what others wrote is text, not markup
