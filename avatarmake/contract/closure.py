@@ -21,9 +21,11 @@ def closure(stage: str) -> list[Path]:
     package = ROOT / "stages" / stage
     found = {p for p in package.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
     to_read = [p for p in found if p.suffix == ".py"]
+    met: set[Path] = set()
     while to_read:
         path = to_read.pop()
-        for module in (path, *imported(path)):
+        for module in {path, *imported(path)} - met:
+            met.add(module)
             new = _with_neighbours(module) - found
             found |= new
             to_read += [p for p in new if p.suffix == ".py"]

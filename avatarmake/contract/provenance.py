@@ -12,7 +12,8 @@ from avatarmake.limits import cores
 
 def package_versions() -> dict[str, str]:
     """Every distribution of this environment and its version."""
-    return dict(sorted((d.metadata["Name"], d.version) for d in metadata.distributions()))
+    headers = (d.metadata for d in metadata.distributions())  # each is parsed when it is asked for
+    return dict(sorted((header["Name"], header["Version"]) for header in headers))
 
 
 def host_facts() -> dict:
