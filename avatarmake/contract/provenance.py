@@ -2,6 +2,7 @@
 
 import platform
 import threading
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import psutil
 from avatarmake.limits import cores
 
 
+@cache
 def package_versions() -> dict[str, str]:
     """Every distribution of this environment and its version."""
     headers = (d.metadata for d in metadata.distributions())  # each is parsed when it is asked for
