@@ -36,8 +36,14 @@ def pytest_xdist_auto_num_workers(config) -> int:
 
 
 def pytest_configure(config):
-    """A process of several that share the cores has one thread; threads that wait let others work."""
+    """A process of several that share the cores has one thread; threads that wait let others work.
+
+    glibc gives large arrays back to the system at once, and the next costs a page fault every 4 KB: processes that
+    start from here on keep what they had.
+    """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"):
+        os.environ.setdefault(name, str(2**28))
     if hasattr(config, "workerinput"):
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ.setdefault(name, "1")
