@@ -44,7 +44,7 @@ def imported(path: Path) -> set[Path]:
 
 @lru_cache(4096)
 def _names(path: Path, changed: int, size: int) -> tuple[tuple[str, ...], ...]:
-    """For each thing of ours that is imported, the names its module may have: `from a import b` may mean a.b, else a."""
+    """For each import of something of ours, the names its module may have: `from a import b` may mean a.b, else a."""
     stated = _stated(ast.parse(path.read_bytes(), path))
     return tuple(names for names in stated if names[0].split(".")[0] in PACKAGES)
 

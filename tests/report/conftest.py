@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+from functools import cache
 
 import numpy as np
 import pytest
@@ -34,6 +35,7 @@ def small_model(head, monkeypatch):
     monkeypatch.setattr(head_model, "load", lambda name: head)
 
 
+@cache
 def picture(index):
     """A round face that wanders over a blue ground."""
     y, x = np.mgrid[:512, :512]
