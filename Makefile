@@ -91,7 +91,7 @@ ifeq ($(ID),demo)
 frames: source
 endif
 source: ready
-	$(call run,demo)
+	$(call run,demo) $(if $(filter source,$(MAKECMDGOALS)),$(OPTIONS))
 
 # Who drives by a video is tracked first, as a subject that is named after the file.
 driver: ready

@@ -9,6 +9,7 @@ from avatarmake.errors import Exit, StageError
 from avatarmake.files.whole import whole
 from avatarmake.formats.npz import write_npz
 from stages.demo import STAGE, scene, script
+from stages.demo.people import PEOPLE
 from stages.demo.video import write_video
 
 
@@ -21,9 +22,12 @@ def run(job: Job) -> dict:
             next="Use frames >= 1, an even size >= 16, fps >= 1",
             exit=Exit.USAGE,
         )
+    if job.config.person not in PEOPLE:
+        what = f"there is no person '{job.config.person}'"
+        raise StageError(what, next=f"Use {' or '.join(PEOPLE)}", exit=Exit.USAGE)
     model = head_model.load("open")
     act = script.perform(n, fps, size, job.config.seed)
-    who = scene.subject(model, job.config.seed)
+    who = scene.subject(model, job.config.seed, PEOPLE[job.config.person])
     behind = scene.ground(size)
     marks = np.zeros((n, 478, 2), np.float32)
 

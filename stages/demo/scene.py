@@ -8,6 +8,7 @@ from avatarmake.geometry import cameras
 from avatarmake.head_model.mesh import normals
 from avatarmake.head_model.model import HeadModel
 from stages.demo import hair, portrait, texture
+from stages.demo.people import PEOPLE, Person
 from stages.demo.rasteriser import rasterise, shade
 from stages.demo.script import Performance
 
@@ -36,11 +37,12 @@ class Subject:
         )[0].astype(np.float64)  # fmt: skip
 
 
-def subject(model: HeadModel, seed: int) -> Subject:
+def subject(model: HeadModel, seed: int, person: Person = PEOPLE["eileen"]) -> Subject:
     fit = portrait.fit(model, portrait.landmarks())
     amount, shell = hair.hair(model)
-    painted = texture.texture(model, fit, amount, shell, seed)
-    return Subject(model, fit.shape, model.identity(fit.shape), shell, painted, model.uv)
+    painted = texture.texture(model, fit, amount, shell, seed, person)
+    shape = person.shape(fit.shape)
+    return Subject(model, shape, model.identity(shape), shell, painted, model.uv)
 
 
 def ground(size: int) -> np.ndarray:

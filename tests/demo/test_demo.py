@@ -87,6 +87,18 @@ def test_what_cannot_be_filmed_is_said(tmp_path, capsys, option, value):
     assert not (tmp_path / "demo" / "source").exists()
 
 
+def test_another_person_acts_to_the_same_script(made, tmp_path, capsys):
+    assert make(tmp_path, *FILM, "--person", "anna") == Exit.OK
+    with np.load(made.truth) as a, np.load(Subject(tmp_path, "demo").truth) as b:
+        for name in ("expression", "jaw_pose", "eye_pose", "eyelids", "R", "t"):
+            assert np.array_equal(a[name], b[name])
+        assert np.abs(a["shape"] - b["shape"]).max() > 0.5
+        assert np.abs(a["landmarks"] - b["landmarks"]).max() > 1
+    assert np.abs(decoded(made.video).astype(int) - decoded(Subject(tmp_path, "demo").video)).mean() > 3
+    assert make(tmp_path, *FILM, "--person", "nobody") == Exit.USAGE
+    assert "Use eileen or anna" in capsys.readouterr().err
+
+
 def test_the_script_acts():
     act = script.perform(300, 25, 512, 0)
     angles = np.degrees(np.arctan2(act.r[:, 0, 2], act.r[:, 0, 0]))
