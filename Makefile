@@ -21,6 +21,8 @@ report: view            ##a page with that, the video, the figures, the worst fr
 ##
 ##What an avatar is for:
 drive: train driver     ##with another's performance:  make drive ID=roman BY=anna, film.mp4, face.csv, move.npz, tour  [POSE=own]
+live: train             ##with a camera, on this machine alone: it does what you do  [OPTIONS="--focal 1.2"]
+	@$(HOST) live "$$ID" --data="$$DATA" $(OPTIONS)
 export: train           ##for other programs: avatar.npz, and .ply of some expressions
 
 ##
@@ -78,7 +80,7 @@ $(STAGES): ready
 # Before the first stage: what all of them need is made or fetched, and what cannot be had is said.
 ready: .venv/host/lock
 	@$(HOST) ready "$$ID" --data="$$DATA" $(goals) $(foreach stage,$(STAGES),then $(stage) $(call given,$(stage)))
-goals = $(filter $(STAGES),$(MAKECMDGOALS)) $(if $(filter demo,$(MAKECMDGOALS)),report) $(filter demo,$(ID))
+goals = $(filter $(STAGES),$(MAKECMDGOALS)) $(if $(filter live,$(MAKECMDGOALS)),train) $(if $(filter demo,$(MAKECMDGOALS)),report) $(filter demo,$(ID))
 
 ifneq ($(filter demo,$(MAKECMDGOALS)),)
   ifneq ($(filter-out demo,$(ID)),)
@@ -100,7 +102,7 @@ driver: ready
 	  $(MAKE) --no-print-directory track ID="$$name" VIDEO="$$BY" OPTIONS= ;; esac
 
 ifeq ($(ID),)
-  ifneq ($(filter $(STAGES) status flashavatar-tree,$(MAKECMDGOALS)),)
+  ifneq ($(filter $(STAGES) live status flashavatar-tree,$(MAKECMDGOALS)),)
     $(error Which subject? Type: make $(MAKECMDGOALS) ID=roman)
   endif
 endif
@@ -123,7 +125,7 @@ flashavatar-tree: .venv/host/lock ##what FlashAvatar's own train.py reads:  make
 
 ##
 ##Images. ENGINE=auto|docker|local says where stages run; auto takes Docker once the images are there:
-IMAGES = image/demo $(STAGES:%=image/%) image/flame_head_tracker
+IMAGES = image/demo $(STAGES:%=image/%) image/flame_head_tracker image/live
 images: $(IMAGES)       ##build what has changed of all images, and list their sizes
 	@$(HOST) images
 image/%: .venv/host/lock ##build one stage's image:  make image/convert  [PYTORCH3D=folder, for flame_head_tracker's]
@@ -162,6 +164,6 @@ help:
 	@echo "There is no target '$@'. Type: make (it lists them)" >&2; exit 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo source driver ready $(STAGES) status doctor assets patches flashavatar-tree images base
+.PHONY: help demo live source driver ready $(STAGES) status doctor assets patches flashavatar-tree images base
 .PHONY: test test-numbers test-fresh test-images lint lock clean
 .DELETE_ON_ERROR:

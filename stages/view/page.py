@@ -11,15 +11,16 @@ MODULES = ("evaluate", "draw", "performance", "controls")  # page.js is the page
 POLICY = "default-src 'none'; script-src 'unsafe-inline' data:; style-src 'unsafe-inline'; img-src data: blob:"
 
 
-def page(name: str, packed: str) -> str:
-    """`packed`: what packing.pack gave. -> the page."""
+def page(name: str, packed: str, policy: str = POLICY, more: str = "") -> str:
+    """`packed`: what packing.pack gave; `more`: a module that runs after the page's own. -> the page."""
     parts = {
-        "policy": POLICY,
+        "policy": policy,
         "name": escape(name),
         "style": _text("page.css"),
         "modules": json.dumps({"imports": {f"./{module}.js": _address(module) for module in MODULES}}),
         "page": _text("page.js"),
         "avatar": packed,
+        "more": f'<script type="module">\n{more}\n</script>\n' if more else "",
     }
     text = _text("page.html")
     for part, content in parts.items():
