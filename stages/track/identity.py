@@ -4,7 +4,7 @@ Shape (300) and log focal are solved for together with the 115 unknowns of each 
 of which the frames are eliminated by a Schur complement. The focal length is weakly observable, hence its prior.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -88,17 +88,17 @@ def start(projection: Projection, uv: np.ndarray, priors: P.Priors, numbers: np.
     return p.astype(projection.dtype)
 
 
-def shared_precision() -> np.ndarray:
-    """(301,) of the priors of shape and log focal."""
-    return np.r_[np.ones(N_SHAPE), FOCAL_SIGMA**-2.0]
-
-
 def from_samples(
-    seen: np.ndarray, model: HeadModel, trust: np.ndarray, focal: float, image_size: tuple, priors: P.Priors
+    seen: np.ndarray, model: HeadModel, trust: np.ndarray, focal: float, image_size: tuple, priors: P.Priors,
+    together: float = 1.0,
 ) -> Identity:  # fmt: skip
-    """The identity from landmarks seen (n,478,2) in frames spread over the video; `model` at the landmarks to fit."""
+    """The identity from landmarks seen (n,478,2) in frames spread over the video; `model` at the landmarks to fit.
+
+    `together`: how much noisier than a frame's own a landmark is taken to be, because it errs alike in all keyframes.
+    """
     keyframes = seen[spread(seen, KEYFRAMES)][:, model.landmark_ids]
-    return solve(model, trust, keyframes, NOISE * float(np.median(outer_eye_distance(seen))), focal, image_size, priors)
+    unit = NOISE * float(np.median(outer_eye_distance(seen)))
+    return replace(solve(model, trust, keyframes, together * unit, focal, image_size, priors), unit=unit)
 
 
 def solve(
@@ -115,7 +115,7 @@ def solve(
     apart = np.arange(0, 10 * len(uv), 10)
     p = frames.solve(start(projection, uv, priors, apart), uv, apart, most=5).p
     x = np.zeros(N_SHAPE + 1)  # shape, log focal over its prior's mean
-    precision = shared_precision()
+    precision = np.r_[np.ones(N_SHAPE), FOCAL_SIGMA**-2.0]
 
     def cost(x: np.ndarray, p: np.ndarray) -> float:
         projection.set(x[:N_SHAPE], focal * np.exp(x[-1]))
@@ -138,25 +138,13 @@ def solve(
 
 
 def _arrow_step(projection, frames, p, uv, precision, x, damping):
-    """One damped step of shared x and of the frames' p."""
-    return arrow_solution(*shared_equations(frames, p, uv, precision, x), damping)
-
-
-def shared_equations(frames: FrameSolver, p: np.ndarray, uv: np.ndarray, precision: np.ndarray, x: np.ndarray):
-    """Normal equations of keyframes p (K,115) and of what they share, x (301,): shape and log focal.
-
-    -> h (K,115,115), g (K,115), cross (K,115,301), hs (301,301), gs (301,).
-    """
-    seen, jac, shared = frames.projection.uv_jacobian(p, with_shape=True)
+    """One damped step: eliminate the frames' unknowns (Schur complement), solve for the shared ones, go back."""
+    seen, jac, shared = projection.uv_jacobian(p, with_shape=True)
     h, g, jw, rw, w = frames.equations(p, uv, seen, jac)
     sw = (shared * (w / frames.unit)[..., None, None]).reshape(len(p), -1, N_SHAPE + 1)
-    cross = jw.swapaxes(1, 2) @ sw
+    cross = jw.swapaxes(1, 2) @ sw  # (K,115,301)
     flat = sw.reshape(-1, N_SHAPE + 1)
-    return h, g, cross, flat.T @ flat + np.diag(precision), flat.T @ rw.ravel() - precision * x
-
-
-def arrow_solution(h, g, cross, hs, gs, damping: float) -> tuple[np.ndarray, np.ndarray]:
-    """Eliminate the frames' unknowns (Schur complement), solve for the shared ones, go back -> dx, dp. h, hs change."""
+    hs, gs = flat.T @ flat + np.diag(precision), flat.T @ rw.ravel() - precision * x
     np.einsum("fii->fi", h)[:] *= 1 + damping
     np.einsum("ii->i", hs)[:] *= 1 + damping
     solved = np.linalg.solve(h, np.concatenate([cross, g[..., None]], 2))  # h^-1 [cross | g]

@@ -72,16 +72,14 @@ class PersonSolver:
             seconds["refiner"] = time.perf_counter() - started
         return Run(p, solution.iterations, seconds)
 
-    def refined(self, numbers: np.ndarray, detected: np.ndarray, focal: float) -> Person:
-        """The person as pictures show it, from frames spread over the video; `focal`: the prior's mean."""
+    def textured(self, numbers: np.ndarray, detected: np.ndarray) -> Person:
+        """The same person with the texture that frames spread over the video show."""
         some = np.unique(np.linspace(0, len(numbers) - 1, KEYFRAMES).round().astype(int))
         numbers, detected = numbers[some], detected[some]
         target = detected[:, self.fitted]
         apart = 10 * np.arange(len(some))  # nothing ties keyframes
         p = self.frames.solve(identity.start(self.frames.projection, target, self.priors, apart), target, apart).p
-        who = self.person.identity
-        found = self.refiner.person(p, target, self._patches(numbers, detected), focal)
-        return Person(identity.Identity(found.shape, found.focal, who.unit, who.iterations), found.textures)
+        return Person(self.person.identity, self.refiner.person(p, target, self._patches(numbers, detected)))
 
     def _patches(self, numbers: np.ndarray, detected: np.ndarray) -> list:
         return [patch(self._read(int(i)), marks) for i, marks in zip(numbers, detected, strict=True)]

@@ -60,24 +60,14 @@ class Photometry:
         noise = np.where(seen.sum(0) > 0.1 * len(p), spread, np.inf)
         return Texture(self.sigma, mean.astype(value.dtype), noise.astype(value.dtype))
 
-    def add(self, p: np.ndarray, texture: Texture, h: np.ndarray, g: np.ndarray, shared: tuple | None = None) -> None:
-        """Add the points' part to the frames' normal equations h (F,115,115), g (F,115), in place.
-
-        And to `shared`: cross (F,115,301), hs (301,301), gs (301,) of identity.shared_equations.
-        """
+    def add(self, p: np.ndarray, texture: Texture, h: np.ndarray, g: np.ndarray) -> None:
+        """Add the points' part to the frames' normal equations h (F,115,115), g (F,115), in place."""
         for f, (posed, value, gradient, seen) in enumerate(self.look(p)):
             r = (texture.value - value) / texture.noise
             w = SHARE * seen / (1 + (r / OUTLIER) ** 2) ** 2
             w[~np.isfinite(texture.noise)] = 0
             way = gradient / texture.noise[:, None]
-            j = self.surface.projection.along(p[f : f + 1], posed, way[None], shared is not None)
-            j, s = (j[0][0], j[1][0]) if shared else (j[0], None)
+            j = self.surface.projection.along(p[f : f + 1], posed, way[None])[0]
             jw = j * w[:, None]
             h[f] += jw.T @ j
             g[f] += r @ jw
-            if shared:
-                cross, hs, gs = shared
-                cross[f] += jw.T @ s
-                sw = s * w[:, None]
-                hs += sw.T @ s
-                gs += r @ sw

@@ -117,19 +117,14 @@ class Projection:
         view = self._view(posed)
         if not with_shape:
             return posed.uv, self._jacobian(p, posed, view)
-        return posed.uv, self._jacobian(p, posed, view), self._shape_jacobian(posed, view, posed.uv - self.centre)
+        return posed.uv, self._jacobian(p, posed, view), self._shape_jacobian(posed, view)
 
-    def along(self, p: np.ndarray, posed: Posed, way: np.ndarray, with_shape: bool = False):
-        """How far each landmark moves along `way` (F,L,2) in the image, by p: (F,L,115), and with_shape (F,L,301).
+    def along(self, p: np.ndarray, posed: Posed, way: np.ndarray) -> np.ndarray:
+        """How far each landmark moves along `way` (F,L,2) in the image, by p: (F,L,115). `posed` is pose(p).
 
-        `posed` is pose(p). With a picture's gradient for `way` it says how what is seen there changes.
+        With a picture's gradient for `way` it says how what is seen there changes.
         """
-        view = way[..., None, :] @ self._view(posed)
-        jac = self._jacobian(p, posed, view)[..., 0, :]
-        if not with_shape:
-            return jac
-        zoom = (way * (posed.uv - self.centre)).sum(-1, keepdims=True)
-        return jac, self._shape_jacobian(posed, view, zoom)[..., 0, :]
+        return self._jacobian(p, posed, way[..., None, :] @ self._view(posed))[..., 0, :]
 
     def _jacobian(self, p: np.ndarray, posed: Posed, view: np.ndarray) -> np.ndarray:
         """(F,L,R,115) of R quantities a landmark, whose slopes by its camera coordinates are view (F,L,R,3)."""
@@ -156,8 +151,8 @@ class Projection:
         jac[..., P.TRANSLATION] = view
         return jac
 
-    def _shape_jacobian(self, posed: Posed, view: np.ndarray, zoom: np.ndarray) -> np.ndarray:
-        """(F,L,R,301) likewise, by shape and log focal; zoom (F,L,R): by the latter."""
+    def _shape_jacobian(self, posed: Posed, view: np.ndarray) -> np.ndarray:
+        """(F,L,2,301) of uv, by shape and log focal."""
         body = self._of_parts(view @ posed.camera_rot[:, None])
         shape = np.zeros((*body.shape[:3], N_SHAPE + 1), self.dtype)
         shape[..., :N_SHAPE] = body @ self._blend(posed.rot) @ self.shapedirs
@@ -167,7 +162,7 @@ class Projection:
             slide = self.weights[ids, j, None, None] * (eye3 - posed.rot[:, None, k])
             shape[:, ids, :, :N_SHAPE] += body[:, ids] @ slide @ self.model.joint_shapedirs[j].astype(self.dtype)
         shape = self._summed(shape) if len(self.owner) else shape
-        shape[..., N_SHAPE] = zoom
+        shape[..., N_SHAPE] = posed.uv - self.centre
         return shape
 
     def _mixed(self, x: np.ndarray) -> np.ndarray:

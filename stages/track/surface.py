@@ -34,13 +34,14 @@ class Surface:
 
     def __init__(self, head: HeadModel, landmarks: Projection, size: tuple[int, int]):
         """`landmarks`: this person's, whose shape, focal length and pivot are taken."""
-        self.head, self.ids = head, chosen(head)
+        self.ids = chosen(head)
         vertex = np.repeat(self.ids[:, None], 3, 1)
         weight = np.tile(np.float32([1, 0, 0]), (len(self.ids), 1))
         number = np.arange(len(self.ids))
         marked = replace(head, landmark_ids=number, landmark_vertices=vertex, landmark_weights=weight)
-        who = (landmarks.shape, float(landmarks.focal))
-        self.projection = Projection(marked.at_landmarks(number), *who, size, landmarks.dtype, about=landmarks.pivot)
+        who, d = (landmarks.shape, float(landmarks.focal)), landmarks.dtype
+        self.projection = Projection(marked.at_landmarks(number), *who, size, d, about=landmarks.pivot)
+        self.normals = normals(head.identity(landmarks.shape).astype(np.float64), head.faces)[self.ids].astype(d)
         self.size = np.array(size)
         where = {int(i): k for k, i in enumerate(landmarks.model.landmark_ids)}
         sides = zip(EYES, (points.LEFT_LIDS, points.RIGHT_LIDS), strict=True)
@@ -48,12 +49,6 @@ class Surface:
             (np.isin(self.ids, np.flatnonzero(head.vertex_region(name))), [where[i] for i in rim if i in where])
             for name, rim in sides
         ]
-        self.set(*who)
-
-    def set(self, shape: np.ndarray, focal: float) -> None:
-        self.projection.set(shape, focal)
-        self.normals = normals(self.head.identity(shape).astype(np.float64), self.head.faces)[self.ids]
-        self.normals = self.normals.astype(self.projection.dtype)
 
     def seen(self, posed: Posed, landmarks: np.ndarray) -> np.ndarray:
         """(F,S) 0...1: how well each point is in sight; landmarks (F,L,2): where the lids' rims are. Head's own shadow

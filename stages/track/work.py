@@ -21,6 +21,7 @@ from stages.track.chunks import Chunks
 from stages.track.doubt import Doubts
 from stages.track.landmarks import SEVERAL, LandmarkerDetector, MeshDetector, has_face, open_detector, read
 from stages.track.person import SIZE, Person, PersonSolver, read_person, write_person
+from stages.track.refine import TOGETHER
 
 SAMPLES = 96  # frames from which the keyframes are taken
 
@@ -131,11 +132,12 @@ class Worker:
                 numbers, seen = self._samples()
                 fitted = points.chosen(plan.landmarks, head.landmark_ids)
                 model, trust, priors = head.at_landmarks(fitted), points.TRUST[fitted], parameters.priors(plan.fps)
-                who = Person(identity.from_samples(seen, model, trust, plan.focal, SIZE, priors), [])
+                together = TOGETHER if plan.refine else 1.0
+                who = Person(identity.from_samples(seen, model, trust, plan.focal, SIZE, priors, together), [])
                 seconds["identity"] = time.perf_counter() - started
                 if plan.refine:
                     started = time.perf_counter()
-                    who = self._solver_of(who).refined(numbers, seen, plan.focal)
+                    who = self._solver_of(who).textured(numbers, seen)
                     seconds["texture"] = time.perf_counter() - started
                 write_person(plan.identity, who)
         return plan.count, seconds

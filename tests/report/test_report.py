@@ -159,6 +159,8 @@ def test_truth_that_was_hit(finished, report):
     assert t["rotation_error_degrees"]["median"] < 0.01
     assert t["translation_error_mm"]["sideways"] < 0.01 and t["translation_error_mm"]["depth"] < 0.01
     assert t["expression_correlation"] == pytest.approx(1)
+    assert t["face_motion_explained"] == pytest.approx(1)
+    assert t["gaze_correlation"] == {"up_down": None, "sideways": None}  # it does not move there either
     assert t["jaw_correlation"] is None  # it does not move there
     assert t["focal_error_pct"] == pytest.approx(0, abs=1e-4)
     assert "Blinks, truth and tracked" in page(subject)
@@ -171,13 +173,26 @@ def test_truth_that_was_missed(finished, report):
     turn = np.array([[np.cos(0.1), 0, np.sin(0.1)], [0, 1, 0], [-np.sin(0.1), 0, np.cos(0.1)]])
     there["R"] = there["R"] @ turn
     there["eyelids"] = there["eyelids"][:, ::-1]
+    there["expression"] = -there["expression"]
     there["intrinsics"][0, 0] *= 2
     np.savez(subject.truth, **there)
     report(subject)
     t = metrics(subject)["tracking"]["truth"]
     assert t["rotation_error_degrees"]["median"] == pytest.approx(np.degrees(0.1), abs=0.01)
     assert t["eyelid_correlation"]["left"] < 0.9
+    assert t["face_motion_explained"] < 0
     assert t["focal_error_pct"] == pytest.approx(-50, abs=0.01)
+
+
+def test_gaze_counts_while_the_eye_is_open():
+    rng = np.random.default_rng(0)
+    eyes, closure = rng.normal(size=(20, 6)), np.zeros((20, 2))
+    closure[15:, 0] = 0.9
+    tracked = eyes.copy()
+    tracked[15:, :3] = 7  # nobody sees where a closed eye looks
+    tracked[:, 4] *= -1  # the right eye's, sideways
+    found = truth._gaze(tracked, eyes, closure)
+    assert found == {"up_down": pytest.approx(1), "sideways": pytest.approx(-1)}
 
 
 def test_who_was_seen_and_what_counts_less(reported, finished, report):

@@ -57,7 +57,7 @@ def test_what_it_writes(whole):
     assert (facts["frames_in"], facts["frames_out"], facts["missing"]) == (FRAMES, len(there), list(BLANK))
     assert facts["landmark_error_pct"]["median"] < 3
     assert facts["jitter_px"] < facts["jitter_px_raw"]
-    assert set(facts["ms_per_frame"]) == {"detector", "identity", "solver"}
+    assert set(facts["ms_per_frame"]) == {"detector", "identity", "texture", "solver", "refiner"}
 
 
 def test_parameters_put_the_head_where_the_landmarks_are(whole):
@@ -114,6 +114,15 @@ def test_workers_do_not_change_the_result(whole, tmp_path, track):
     assert sums(subject) == sums(whole)
     code, out, _ = track(subject)
     assert code == Exit.OK and "nothing to do" in out
+
+
+def test_landmarks_only(whole, tmp_path, track):
+    """Without refinement nothing is read of the pictures but landmarks, and they are fitted more closely."""
+    subject = copy_of(whole, tmp_path)
+    assert track(subject, "--no-refine")[0] == Exit.OK
+    facts, refined = (receipt(s.directory("tracking"))["facts"] for s in (subject, whole))
+    assert set(facts["ms_per_frame"]) == {"detector", "identity", "solver"}
+    assert facts["landmark_error_px"]["median"] < refined["landmark_error_px"]["median"]
 
 
 @pytest.mark.parametrize("frames", [1, 9])
