@@ -31,7 +31,7 @@ def test_metrics_are_complete(reported):
     assert (m["tracking"]["jitter_px"], m["tracking"]["jitter_px_raw"]) == (0.5, 0.8)
     assert m["tracking"]["truth"] is None
     assert 0 < m["convert"]["reprojection_px_max"] < 0.01
-    assert m["masks"] == {"images": FRAMES}
+    assert m["masks"] == {"images": FRAMES, "truth": None}
     assert m["avatar"]["last"] == {"frames": 2, "psnr_full": 18.5, "psnr_head": 15.5, "ssim": 0.9}
     assert m["avatar"]["blocks"]["psnr_head"] == 23.0
     assert (m["avatar"]["gaussians"], m["avatar"]["iterations"], m["avatar"]["resolution"]) == (500, 40, 64)
