@@ -1,6 +1,6 @@
 # avatarmake: one talking-head video in, one drivable 3D Gaussian head avatar out.
 #
-#   VIDEO ── frames ── track ── convert ──┬── mask ──┐         ┌── report
+#   VIDEO ── frames ── track ── convert ──┬── mask ──┐         ┌── view ── report
 #                                         └──────────┴── train ├── drive BY=anna
 #                                                              └── export
 #
@@ -8,18 +8,21 @@
 # What follows two hashes is the help page, in this order.
 
 # --- the pipeline ----------------------------------------------------------------------------------------------------
-STAGES = frames track convert mask train report drive export
+STAGES = frames track convert mask train view report drive export
 
 ##The pipeline. Each target brings in those before it:
 frames:                 ##cut one fixed square around the head:  make frames ID=roman VIDEO=~/roman.mp4 [FPS=25] [PERSON=left] [TURN=90]
-track: frames           ##head model parameters for every frame  [HEAD_MODEL=open] [SHARD=i/N] [TRACKER=avatarmake]
+track: frames           ##head model parameters for every frame  [HEAD_MODEL=open] [SHARD=i/N] [REFINE=0] [TRACKER=avatarmake]
 convert: track          ##exact cameras, in the files that FlashAvatar reads
 mask: convert           ##alpha, neckhead and mouth; FIX=1 audits and repairs what is there  [LABELS=folder]
 train: convert mask     ##Gaussians on the head, moved by the expression  [DEVICE=cpu]
-report: train           ##a page with the video, the figures, the worst frames
+view: train             ##one page with the avatar in it, alive: opens anywhere, needs no network
+report: view            ##a page with that, the video, the figures, the worst frames
 ##
 ##What an avatar is for:
 drive: train driver     ##with another's performance:  make drive ID=roman BY=anna, film.mp4, face.csv, move.npz, tour  [POSE=own]
+live: train             ##with a camera, on this machine alone: it does what you do  [OPTIONS="--focal 1.2"]
+	@$(HOST) live "$$ID" --data="$$DATA" $(OPTIONS)
 export: train           ##for other programs: avatar.npz, and .ply of some expressions
 
 ##
@@ -47,7 +50,8 @@ $(foreach path,VIDEO BY LABELS DATA ASSETS TO PYTORCH3D,$(if $(filter command,$(
 option = $(if $(value $(1)),$(2)="$$$(1)")
 options.frames = $(call option,VIDEO,--video) $(call option,FPS,--fps) $(call option,PERSON,--person) \
                  $(call option,TURN,--turn)
-options.track  = $(call option,HEAD_MODEL,--head-model) $(call option,SHARD,--shard) $(call option,DETECTOR,--detector)
+options.track  = $(call option,HEAD_MODEL,--head-model) $(call option,SHARD,--shard) $(call option,DETECTOR,--detector) \
+                 $(if $(filter 0,$(REFINE)),--no-refine)
 options.flame_head_tracker = $(call option,DEVICE,--device)
 options.mask   = $(call option,LABELS,--labels) $(call option,NUMBERING,--numbering) $(if $(FIX),--fix) \
                  $(call option,PARSER,--parser) $(call option,MATTING,--matting)
@@ -76,7 +80,7 @@ $(STAGES): ready
 # Before the first stage: what all of them need is made or fetched, and what cannot be had is said.
 ready: .venv/host/lock
 	@$(HOST) ready "$$ID" --data="$$DATA" $(goals) $(foreach stage,$(STAGES),then $(stage) $(call given,$(stage)))
-goals = $(filter $(STAGES),$(MAKECMDGOALS)) $(if $(filter demo,$(MAKECMDGOALS)),report) $(filter demo,$(ID))
+goals = $(filter $(STAGES),$(MAKECMDGOALS)) $(if $(filter live,$(MAKECMDGOALS)),train) $(if $(filter demo,$(MAKECMDGOALS)),report) $(filter demo,$(ID))
 
 ifneq ($(filter demo,$(MAKECMDGOALS)),)
   ifneq ($(filter-out demo,$(ID)),)
@@ -98,7 +102,7 @@ driver: ready
 	  $(MAKE) --no-print-directory track ID="$$name" VIDEO="$$BY" OPTIONS= ;; esac
 
 ifeq ($(ID),)
-  ifneq ($(filter $(STAGES) status flashavatar-tree,$(MAKECMDGOALS)),)
+  ifneq ($(filter $(STAGES) live status flashavatar-tree,$(MAKECMDGOALS)),)
     $(error Which subject? Type: make $(MAKECMDGOALS) ID=roman)
   endif
 endif
@@ -121,7 +125,7 @@ flashavatar-tree: .venv/host/lock ##what FlashAvatar's own train.py reads:  make
 
 ##
 ##Images. ENGINE=auto|docker|local says where stages run; auto takes Docker once the images are there:
-IMAGES = image/demo $(STAGES:%=image/%) image/flame_head_tracker
+IMAGES = image/demo $(STAGES:%=image/%) image/flame_head_tracker image/live
 images: $(IMAGES)       ##build what has changed of all images, and list their sizes
 	@$(HOST) images
 image/%: .venv/host/lock ##build one stage's image:  make image/convert  [PYTORCH3D=folder, for flame_head_tracker's]
@@ -160,6 +164,6 @@ help:
 	@echo "There is no target '$@'. Type: make (it lists them)" >&2; exit 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo source driver ready $(STAGES) status doctor assets patches flashavatar-tree images base
+.PHONY: help demo live source driver ready $(STAGES) status doctor assets patches flashavatar-tree images base
 .PHONY: test test-numbers test-fresh test-images lint lock clean
 .DELETE_ON_ERROR:

@@ -66,6 +66,14 @@ def base() -> None:
     print(f"base: {own_base.make()}")
 
 
+@app.command(help_flags=[])
+def live(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> None:
+    """Serve the avatar's page with a camera, on this machine: live roman --data data [options]."""
+    from avatarmake.engine import local
+
+    local.become("live", list(words), {})
+
+
 @app.command
 def status(subject: str, *, data: Path = Path("data")) -> None:
     """Every stage of a subject: state, key, engine or image, age, size, time and memory that it took."""

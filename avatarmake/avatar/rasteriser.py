@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from avatarmake.avatar.blending import blend, blend_backward
-from avatarmake.avatar.projection import f4, project, project_backward
+from avatarmake.avatar.projection import f4, project, project_backward, total
 from avatarmake.avatar.tiles import TILE, sort_into_tiles
 
 
@@ -74,5 +74,5 @@ def rasterise_backward(d_image: np.ndarray, drawn: Drawn) -> list[np.ndarray]:
     sums = blend_backward(d_image, drawn.image, splats, boxes, offsets, ids, slots, ends, columns)
     means, axes, _, _, r, t = inputs
     *gradients, camera = project_backward(sums, starts, splats, boxes, means, axes, r, t, *intrinsics[:2])
-    camera = camera.sum(0, dtype=np.float64).astype(np.float32)
+    camera = total(camera)
     return [*gradients, camera[:9].reshape(3, 3), camera[9:]]

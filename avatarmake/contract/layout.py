@@ -6,6 +6,7 @@
     data/<ID>/dataset/   checkpoint/ imgs/ index.json  convert
     data/<ID>/masks/     alpha/ parsing/             mask
     data/<ID>/avatar/    checkpoint, .ply, curve     train
+    data/<ID>/view/      index.html                  view
     data/<ID>/report/    test.mp4 metrics.json index.html  report
     data/<ID>/drives/<driver>/  drive.mp4 avatar.mp4 parameters.npz  drive
     data/<ID>/export/    avatar.npz, .ply            export

@@ -11,15 +11,16 @@ WRITER = {
     "dataset": "convert",
     "masks": "mask",
     "avatar": "train",
+    "view": "view",
     "report": "report",
     # what is done with an avatar; `make demo` ends before
     "drives": "drive",
     "export": "export",
 }
 TRACKERS = {"avatarmake": "track", "flame-head-tracker": "flame_head_tracker"}  # TRACKER= -> stage; all write tracking/
+SERVERS = ("live",)  # they run while somebody looks on, and write no directory
 # in pipeline order, the other trackers beside ours
-STAGES = tuple(
-    stage
-    for writer in WRITER.values()
-    for stage in (TRACKERS.values() if writer == "track" else [writer])
+STAGES = (
+    *(stage for writer in WRITER.values() for stage in (TRACKERS.values() if writer == "track" else [writer])),
+    *SERVERS,
 )

@@ -52,7 +52,7 @@ class Stage:
     def places(self, subject: Subject) -> list[str]:
         """All that it has written for a subject, or begun to: `tracking`; `drives/anna`, `drives/tour`."""
         if not self.part:
-            return [self.writes]
+            return [self.writes] if self.writes else []
         return [f"{self.writes}/{name}" for name in begun(subject.directory(self.writes))]
 
 

@@ -15,14 +15,18 @@ from avatarmake.environments import venv
 
 def run(request: Request, environment: dict) -> None:
     """Become the stage. Does not return."""
-    interpreter = venv.python(request.stage.name)
     lock = hashlib.sha256(venv.lock_file(request.stage.name).read_bytes()).hexdigest()
+    variables = request.variables("local", request.subject.data.absolute(), assets.folder())
+    variables["AVATARMAKE_ENVIRONMENT"] = json.dumps({"engine": "local", "lock": lock, **environment})
+    become(request.stage.name, request.words(request.subject.data), variables)
+
+
+def become(name: str, argv: list[str], variables: dict[str, str]) -> None:
+    """Replace this process by `python -m stages.<name>` in its own environment. Does not return."""
+    interpreter = venv.python(name)
     hidden = ("VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH", "FLAME_USERNAME", "FLAME_PASSWORD")  # no stage needs it
-    env = {k: v for k, v in os.environ.items() if k not in hidden}
-    env |= request.variables("local", request.subject.data.absolute(), assets.folder())
+    env = {k: v for k, v in os.environ.items() if k not in hidden} | variables
     env |= {"PYTHONPATH": str(ROOT), "PYTHONNOUSERSITE": "1"}
-    env["AVATARMAKE_ENVIRONMENT"] = json.dumps({"engine": "local", "lock": lock, **environment})
-    words = [str(interpreter), "-m", f"stages.{request.stage.name}", *request.words(request.subject.data)]
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execve(interpreter, words, env)
+    os.execve(interpreter, [str(interpreter), "-m", f"stages.{name}", *argv], env)

@@ -49,6 +49,10 @@ def _print(m: dict, job: Job, done: Finished) -> None:
                 f"unseen frames, {split}",
                 f"{s['psnr_full']:.2f} dB whole picture, {head} dB head, SSIM {s['ssim']:.3f}",
             )
+            if fit := s.get("fit"):
+                both = (fit[name] for name in ("as_tracked", "as_fitted"))
+                full, fitted = (f"{page.figure(b['psnr_full'], 2)}, {page.figure(b['psnr_head'], 2)} dB" for b in both)
+                table.add_row(f"    {fit['frames']} of them", f"as tracked {full}; as fitted {fitted}")
     took = {stage: stamp["seconds"] for stage, d in metrics.STAGES.items() if "seconds" in (stamp := done.stamp(d))}
     table.add_row("time", ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in took.items()))
     Console().print(table)

@@ -12,6 +12,7 @@ STAGES = {  # make target -> directory
     "convert": "dataset",
     "mask": "masks",
     "train": "avatar",
+    "view": "view",
 }
 
 
@@ -54,5 +55,6 @@ def doubts(done: Finished) -> dict[str, list[int]]:
 
 
 def _split(split: dict) -> dict:
-    """A split's figures without its lists: a number of frames stands for them."""
-    return {k: len(v) if k == "frames" else v for k, v in split.items() if k != "per_frame"}
+    """A split's figures, as tracked and, for some of its frames, as fitted; a number of frames stands for the lists."""
+    figures = {k: len(v) if k == "frames" else v for k, v in split.items() if k not in ("per_frame", "fit")}
+    return figures | ({"fit": _split(split["fit"])} if "fit" in split else {})

@@ -30,6 +30,7 @@ class Finished:
     dataset: Path
     masks: Path
     avatar: Path
+    view: Path
     source: Path  # the demo's; need not be there
 
     @classmethod
@@ -62,6 +63,13 @@ class Finished:
     @cached_property
     def curve(self) -> list[dict]:
         return _json(self.avatar / "curve.json", f"make train ID={self.name}")
+
+    @property
+    def live(self) -> str | None:
+        """The page with the avatar in it; None for one on a licensed head model, whose page only says so."""
+        if not self.stamp("view").get("facts", {}).get("live"):
+            return None
+        return (self.view / "index.html").read_text()
 
     @cached_property
     def head(self) -> HeadModel:

@@ -19,7 +19,7 @@ from avatarmake.contract.stage import Job
 from avatarmake.errors import Exit, StageError
 from avatarmake.files.whole import whole
 from avatarmake.formats import images
-from stages.train import STAGE, evaluation
+from stages.train import STAGE, evaluation, held_out, posture
 from stages.train.avatar import Avatar, fresh
 from stages.train.backend import choose
 from stages.train.dataset import Dataset
@@ -40,7 +40,7 @@ def run(job: Job) -> dict:
         raise StageError("there must be at least one step and one Gaussian", exit=Exit.USAGE)
     trainer = prepare(job)
     train(job, trainer)
-    result = evaluate(job, trainer)
+    result = held_out.evaluate(job.out, trainer)
     write_canonical(job.out / "canonical.ply", trainer)
     save(job.out, trainer, final=True)
     (job.out / SECONDS).unlink(missing_ok=True)
@@ -60,8 +60,11 @@ def prepare(job: Job) -> Trainer:
     state = torch.load(path, weights_only=True) if job.resumed and path.exists() else None
     if state:
         avatar = Avatar.restored(state, backend)
+        dataset.hold_body(avatar.seconds)
     else:
-        avatar = fresh(dataset, parts.train, config.gaussians, config.seed, backend)
+        dataset.hold_body(seconds := posture.seconds(dataset, parts.train))
+        print(f"train: {posture.words(seconds)}", flush=True)
+        avatar = fresh(dataset, parts.train, config.gaussians, config.seed, backend, seconds)
     trainer = Trainer(avatar, dataset, parts, schedule, config.mouth_weight)
     if state:
         trainer.restore(state)
@@ -134,50 +137,33 @@ def save(out: Path, trainer: Trainer, final: bool = False) -> None:
         torch.save(state, file)
 
 
-def evaluate(job: Job, trainer: Trainer) -> dict:
-    """Render every held-out frame to test/, and write evaluation.json."""
-    (job.out / "test").mkdir(exist_ok=True)
-    resolution, splits = trainer.schedule.resolution, {}
-    for name, frames in (("last", trainer.split.last), ("blocks", trainer.split.blocks)):
-        numbers, measures = [trainer.dataset.numbers[i] for i in frames], []
-        for i, number in zip(frames, numbers, strict=True):
-            rendered = trainer.picture_of(i, resolution)
-            images.write_png(job.out / "test" / f"{number:05d}.png", rendered)
-            measures.append(evaluation.measure(rendered, trainer.dataset.picture(i, resolution)))
-        splits[name] = evaluation.summary(numbers, measures)
-    result = {
-        "resolution": resolution,
-        "gaussians": len(trainer.avatar.surface.spacing),
-        "iterations": trainer.steps,
-        "train_frames": len(trainer.split.train),
-        "note": trainer.split.note,
-        "splits": splits,
-    }
-    with whole(job.out / "evaluation.json") as temporary:
-        temporary.write_text(json.dumps(result, indent=1))
-    return result
-
-
 def write_canonical(path: Path, trainer: Trainer) -> None:
     zeros = [np.zeros((1, n), np.float32) for n in (100, 3, 6, 2, 3)]
     ply.write(path, *trainer.avatar.gaussians(Code.raw(*zeros)[0], trainer.dataset.neutral()))
 
 
 def facts(trainer: Trainer, result: dict) -> dict:
-    figures = {name: {k: s[k] for k in evaluation.FIGURES} for name, s in result["splits"].items()}
-    for name, s in figures.items():
+    for name, s in result["splits"].items():
         if s["psnr_full"] is not None:
-            head = "-" if s["psnr_head"] is None else f"{s['psnr_head']:.2f}"
-            print(f"unseen frames, {name}: {s['psnr_full']:.2f} dB full, {head} dB head, ssim {s['ssim']:.3f}")
+            print(f"unseen frames, {name}: {_decibels(s)}, ssim {s['ssim']:.3f}")
+            tracked, fitted = (_decibels(s["fit"][name]) for name in ("as_tracked", "as_fitted"))
+            print(f"    {len(s['fit']['frames'])} of them as tracked: {tracked}; as fitted: {fitted}")
+    figures = {name: {k: s[k] for k in evaluation.FIGURES} for name, s in result["splits"].items()}
     return {
         "frames_in": len(trainer.dataset),
         "frames_out": len(trainer.split.train),
         "held_out": len(trainer.split.held_out),
+        "body_seconds": trainer.avatar.seconds,
         "device": str(trainer.avatar.backend.device),
         "note": trainer.split.note,
         "curve_seconds": trainer.seconds,
         **figures,
     }
+
+
+def _decibels(figures: dict) -> str:
+    head = "-" if figures["psnr_head"] is None else f"{figures['psnr_head']:.2f}"
+    return f"{figures['psnr_full']:.2f} dB full, {head} dB head"
 
 
 if __name__ == "__main__":

@@ -46,8 +46,9 @@ def _cpu() -> Backend:
 
     from stages.train import binding, losses, rasteriser
 
-    # both look at the cores that a process is bound to, not at what its container is held to
-    torch.set_num_threads(min(torch.get_num_threads(), cores()))
+    # numba looks at the cores that a process is bound to, not at what its container is held to. What is left to torch
+    # takes 2 ms of one thread in a dozen pieces; after each, two would wait for each other, beside other work for long.
+    torch.set_num_threads(1)
     numba.set_num_threads(min(numba.get_num_threads(), cores()))
 
     return Backend(torch.device("cpu"), binding.bind, rasteriser.rasterise, losses.huber)

@@ -49,12 +49,12 @@ def codes(data) -> dict[str, str]:
 # Written down by hand, from what each stage is for. Nobody but the host runs the last ones.
 WHO = {
     "geometry/jitter.py": {"track", "flame_head_tracker", "convert"},
-    "detection/__init__.py": {"demo", "frames", "track", "flame_head_tracker", "mask"},
+    "detection/__init__.py": {"demo", "frames", "track", "flame_head_tracker", "mask", "live"},
     "detection/quality.py": {"track", "flame_head_tracker"},
-    "formats/tracking.py": {"track", "flame_head_tracker", "convert", "report", "drive", "export"},
-    "formats/frame.py": {"convert", "mask", "train", "drive", "export"},
-    "avatar/blending.py": {"train", "drive", "export"},
-    "avatar/performance.py": {"drive", "export"},
+    "formats/tracking.py": {"track", "flame_head_tracker", "convert", "view", "report", "drive", "export", "live"},
+    "formats/frame.py": {"convert", "mask", "train", "view", "drive", "export", "live"},
+    "avatar/blending.py": {"train", "view", "drive", "export", "live"},
+    "avatar/performance.py": {"view", "drive", "export", "live"},
     "head_model/face_template.csv": set(STAGES) - {"frames"},
     "contract/execution.py": set(STAGES),
     "contract/workers.py": {"track", "convert", "mask"},

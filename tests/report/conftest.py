@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+from functools import cache
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from tests import synthetic
 
 FRAMES, RESOLUTION = 12, 64
 LAST, BLOCKS = [11, 12], [4]
+LIVE = '<!doctype html><p class="live">the avatar</p><script>1 < 2</script>'
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +35,7 @@ def small_model(head, monkeypatch):
     monkeypatch.setattr(head_model, "load", lambda name: head)
 
 
+@cache
 def picture(index):
     """A round face that wanders over a blue ground."""
     y, x = np.mgrid[:512, :512]
@@ -64,7 +67,8 @@ def write_avatar(root, last, blocks):
             rendered[16:48, 16:48] = (210, 140, 110)
             images.write_png(root / "test" / f"{n:05d}.png", rendered)
         means = {k: float(np.mean([r[k] for r in rows])) if rows else None for k in ("psnr_full", "psnr_head", "ssim")}
-        splits[name] = {"frames": numbers, **means, "per_frame": rows}
+        fit = {"frames": numbers[:1], "as_tracked": means, "as_fitted": {k: v and v + 2 for k, v in means.items()}}
+        splits[name] = {"frames": numbers, **means, "per_frame": rows, "fit": fit}
     evaluation = {
         "resolution": RESOLUTION,
         "gaussians": 500,
@@ -111,6 +115,9 @@ def make(data, head, last, blocks):
     write_avatar(subject.directory("avatar"), last, blocks)
     synthetic.finish(subject.directory("masks"), images=FRAMES)
     synthetic.finish(subject.directory("avatar"))
+    subject.directory("view").mkdir()
+    (subject.directory("view") / "index.html").write_text(LIVE)
+    synthetic.finish(subject.directory("view"), live=True)
     return subject
 
 

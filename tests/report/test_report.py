@@ -1,5 +1,6 @@
 """The report of a subject in miniature: a film that plays, figures that are complete, a page that stands alone."""
 
+import html
 import json
 import re
 
@@ -12,7 +13,8 @@ from avatarmake.contract.key import key_parts
 from avatarmake.errors import Exit
 from avatarmake.formats import images
 from stages.report import STAGE, ReportConfig, charts, truth
-from tests.report.conftest import BLOCKS, FRAMES, LAST
+from tests import synthetic
+from tests.report.conftest import BLOCKS, FRAMES, LAST, LIVE
 
 
 def metrics(subject):
@@ -32,7 +34,10 @@ def test_metrics_are_complete(reported):
     assert m["tracking"]["truth"] is None
     assert 0 < m["convert"]["reprojection_px_max"] < 0.01
     assert m["masks"] == {"images": FRAMES}
-    assert m["avatar"]["last"] == {"frames": 2, "psnr_full": 18.5, "psnr_head": 15.5, "ssim": 0.9}
+    last = {"psnr_full": 18.5, "psnr_head": 15.5, "ssim": 0.9}
+    fitted = {"psnr_full": 20.5, "psnr_head": 17.5, "ssim": 2.9}
+    fit = {"frames": 1, "as_tracked": last, "as_fitted": fitted}
+    assert m["avatar"]["last"] == {"frames": 2, **last, "fit": fit}
     assert m["avatar"]["blocks"]["psnr_head"] == 23.0
     assert (m["avatar"]["gaussians"], m["avatar"]["iterations"], m["avatar"]["resolution"]) == (500, 40, 64)
 
@@ -40,6 +45,7 @@ def test_metrics_are_complete(reported):
 def test_prints_the_figures_and_where_the_page_is(reported):
     subject, out = reported
     assert "12 of 12" in out and "26.00 dB whole picture" in out
+    assert "as tracked 18.50" in out and "20.50" in out
     assert f"report: {subject.directory('report') / 'index.html'}" in out
 
 
@@ -49,10 +55,21 @@ def test_the_page_stands_alone(reported):
     assert "http://" not in text and "https://" not in text and "<script" not in text
     assert 'src="data:video/mp4;base64,' in text
     assert text.count("data:image/jpeg;base64,") >= 12  # poster, samples of tracking and masks, worst, previews
+    assert "20.50 dB" in text and "as fitted" in text
     for words in ("Frame 12", "12 pictures", "500 Gaussians", "prefers-color-scheme: dark", "width=device-width"):
         assert words in text, words
     assert "a &lt;b&gt;note&lt;/b&gt;" in text.lower()  # what others wrote is text, not markup
     assert "undefined" not in text.lower() and "nan" not in re.sub(r"base64,[^\"]*", "", text).lower().split()
+
+
+def test_the_live_avatar_is_a_page_within_the_page(reported, finished, report):
+    """As it is, in a frame of its own; of a licensed head model there is none."""
+    frame = re.search(r'<iframe [^>]*srcdoc="([^"]*)"', page(reported[0]))
+    assert html.unescape(frame[1]) == LIVE
+    subject = finished()
+    synthetic.finish(subject.directory("view"), live=False)
+    report(subject)
+    assert "<iframe" not in page(subject) and "the avatar</p>" not in page(subject)
 
 
 def test_the_film(reported):
@@ -142,6 +159,8 @@ def test_truth_that_was_hit(finished, report):
     assert t["rotation_error_degrees"]["median"] < 0.01
     assert t["translation_error_mm"]["sideways"] < 0.01 and t["translation_error_mm"]["depth"] < 0.01
     assert t["expression_correlation"] == pytest.approx(1)
+    assert t["face_motion_explained"] == pytest.approx(1)
+    assert t["gaze_correlation"] == {"up_down": None, "sideways": None}  # it does not move there either
     assert t["jaw_correlation"] is None  # it does not move there
     assert t["focal_error_pct"] == pytest.approx(0, abs=1e-4)
     assert "Blinks, truth and tracked" in page(subject)
@@ -154,13 +173,26 @@ def test_truth_that_was_missed(finished, report):
     turn = np.array([[np.cos(0.1), 0, np.sin(0.1)], [0, 1, 0], [-np.sin(0.1), 0, np.cos(0.1)]])
     there["R"] = there["R"] @ turn
     there["eyelids"] = there["eyelids"][:, ::-1]
+    there["expression"] = -there["expression"]
     there["intrinsics"][0, 0] *= 2
     np.savez(subject.truth, **there)
     report(subject)
     t = metrics(subject)["tracking"]["truth"]
     assert t["rotation_error_degrees"]["median"] == pytest.approx(np.degrees(0.1), abs=0.01)
     assert t["eyelid_correlation"]["left"] < 0.9
+    assert t["face_motion_explained"] < 0
     assert t["focal_error_pct"] == pytest.approx(-50, abs=0.01)
+
+
+def test_gaze_counts_while_the_eye_is_open():
+    rng = np.random.default_rng(0)
+    eyes, closure = rng.normal(size=(20, 6)), np.zeros((20, 2))
+    closure[15:, 0] = 0.9
+    tracked = eyes.copy()
+    tracked[15:, :3] = 7  # nobody sees where a closed eye looks
+    tracked[:, 4] *= -1  # the right eye's, sideways
+    found = truth._gaze(tracked, eyes, closure)
+    assert found == {"up_down": pytest.approx(1), "sideways": pytest.approx(-1)}
 
 
 def test_who_was_seen_and_what_counts_less(reported, finished, report):

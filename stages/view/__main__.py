@@ -1,0 +1,46 @@
+"""view: dataset/ and avatar/ -> view/index.html; of an avatar on a licensed head model, a page that says why not."""
+
+import numpy as np
+
+from avatarmake.avatar.model import Avatar
+from avatarmake.avatar.performance import Performance
+from avatarmake.avatar.tracked import of_dataset
+from avatarmake.contract.command import main
+from avatarmake.contract.stage import Job
+from avatarmake.errors import Exit, StageError
+from avatarmake.files.whole import whole
+from stages.view import STAGE, content
+from stages.view.packing import pack
+from stages.view.page import page, withheld
+
+FREE = ("open",)  # head models that anybody may pass on
+WHY = (
+    "this avatar stands on FLAME, whose licence does not let its mesh and bases be given away, and a page that moves "
+    "it must hold them. `make drive` makes videos of it; HEAD_MODEL=open makes an avatar that may be passed on"
+)
+
+
+def run(job: Job) -> dict:
+    if not job.config.seconds > 0:
+        raise StageError(f"seconds is {job.config.seconds}", next="Use a number above 0", exit=Exit.USAGE)
+    avatar = Avatar.read(job.subject)
+    performance = beginning(of_dataset(job.read("dataset"), job.subject.name), job.config.seconds)
+    free = avatar.head_model in FREE
+    text = live(avatar, performance) if free else withheld(avatar.name, WHY)
+    with whole(job.out / "index.html") as temporary:
+        temporary.write_text(text)
+    where = job.subject.directory("view") / "index.html"
+    print(f"view: {where}, {len(text) / 1e6:.1f} MB: opens in any browser" if free else f"view: {WHY}", flush=True)
+    return {"frames_in": len(performance), "frames_out": 1, "live": free}
+
+
+def live(avatar: Avatar, performance: Performance) -> str:
+    return page(avatar.name, pack(content.facts(avatar, performance), content.arrays(avatar, performance)))
+
+
+def beginning(performance: Performance, seconds: float) -> Performance:
+    return performance.at(performance.times[: np.searchsorted(performance.times, performance.times[0] + seconds)])
+
+
+if __name__ == "__main__":
+    main(STAGE, run)

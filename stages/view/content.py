@@ -1,0 +1,97 @@
+"""What of an avatar the page holds: its arrays in the units that page/evaluate.js takes, and a performance to play."""
+
+import numpy as np
+
+from avatarmake.avatar.binding import LOG_SCALE, START_OPACITY, START_SCALE, STEP
+from avatarmake.avatar.deformation import UNITS, Deformation
+from avatarmake.avatar.head import Head
+from avatarmake.avatar.model import Avatar, view_of
+from avatarmake.avatar.performance import Performance
+from avatarmake.avatar.surface import Surface
+from avatarmake.head_model.bases import NAMED
+from stages.view.packing import Packed, exact, halves, steps
+
+SIZES = {"expression": 100, "jaw_pose": 3, "eye_pose": 6, "eyelids": 2, "view": 3}
+# what a Gaussian has where nothing was learned, in the columns of binding.py
+START = np.array([0, 0, 0, 1, 0, 0, 0, *START_SCALE, START_OPACITY, 0.5, 0.5, 0.5], np.float32)
+
+
+def facts(avatar: Avatar, performance: Performance) -> dict:
+    """What is said about the arrays, and what the page needs to know besides."""
+    return {
+        "name": avatar.name,
+        "head_model": avatar.head_model,
+        "head_model_digest": avatar.head_model_digest,
+        "log_scale": LOG_SCALE,
+        "named": list(NAMED),
+        "focal": avatar.intrinsics[0, 0] / avatar.image_size[0],  # of a picture one wide
+        "start": typical(avatar, performance),
+    }
+
+
+def arrays(avatar: Avatar, performance: Performance) -> dict[str, Packed]:
+    """By the names that page/evaluate.js and page/page.js know."""
+    return {
+        **_deformation(avatar.deformation),
+        **_head(avatar.head),
+        **_surface(avatar.surface),
+        **_performance(performance),
+    }
+
+
+def typical(avatar: Avatar, performance: Performance) -> int:
+    """The frame whose code is nearest to the mean of what was trained on: how the page opens."""
+    views = view_of(performance.R)
+    far = []
+    for i, view in enumerate(views):
+        p = performance.parameters(i)
+        raw = np.concatenate([group * unit for group, unit in zip((*p, view), UNITS.values(), strict=True)])
+        far.append(float((avatar.deformation.code(raw.astype(np.float32)) ** 2).sum()))
+    return int(np.argmin(far))
+
+
+def _deformation(d: Deformation) -> dict[str, Packed]:
+    """Units and steps are in the arrays, so that the page has none of either."""
+    units = np.concatenate([np.full(SIZES[name], unit, np.float32) for name, unit in UNITS.items()])
+    return {
+        "mean": exact(d.mean / units),
+        "components": exact(d.components * units),
+        "low": exact(d.range[0]),
+        "high": exact(d.range[1]),
+        "hidden_weight": exact(d.hidden_weight),
+        "hidden_bias": exact(d.hidden_bias),
+        "layer_weight": exact(d.layer_weight),
+        "layer_bias": exact(d.layer_bias),
+        "latent": halves(d.latent),
+        "base": halves(START + d.base * STEP),
+        "out": exact(d.out * STEP),
+    }
+
+
+def _head(head: Head) -> dict[str, Packed]:
+    return {
+        "rest": exact(head.rest),
+        "basis": steps(head.basis),
+        "weights": halves(head.weights),
+        "joints": exact(head.joints),
+    }
+
+
+def _surface(surface: Surface) -> dict[str, Packed]:
+    return {
+        "corners": exact(surface.corners.astype(np.uint16)),
+        "barycentric": halves(surface.weights),
+        "spacing": halves(surface.spacing),
+    }
+
+
+def _performance(p: Performance) -> dict[str, Packed]:
+    return {
+        "times": exact((p.times - p.times[0]).astype(np.float32)),
+        "expression": halves(p.expression),
+        "jaw_pose": exact(p.jaw_pose),
+        "eye_pose": exact(p.eye_pose),
+        "eyelids": exact(p.eyelids),
+        "view": exact(view_of(p.R)),
+        "translation": exact(p.t),
+    }
