@@ -55,7 +55,7 @@ def driven(
 ) -> tuple[Performance, dict]:
     """-> what the avatar does, bounded, its cameras as the tracker would find them; and what was beyond the bounds."""
     p = who.performance
-    asked = transfer.transfer(p, who.rest.parameters, own_rest.parameters, config.gain)
+    asked = transfer.transfer(p, who.rest, own_rest, config.gain)
     cut = limits.cut(asked)
     if config.pose == "none" or not who.moves and config.pose != "own":
         rotation, translation = transfer.still(own, len(p))

@@ -15,20 +15,22 @@ from avatarmake.avatar.model import view_of
 from avatarmake.avatar.performance import Performance
 
 FACING, OPEN, CLOSED, STILL = 0.7, 0.8, 0.6, 0.7  # shares of the frames that are kept, one after the other
+BLINK, BLINKS = 0.98, 0.3  # a quantile of the lids that is a closed eye, if it is so much above those at rest
 FEWEST = 5  # frames that a median is taken of
 WINDOW = 0.12  # seconds over which motion is measured
 
 
 class Neutral(NamedTuple):
-    """Parameters at rest, the frames that they are the median of, and of those the one that is nearest to it."""
+    """Parameters at rest, and where the lids are when they are closed: a tracker seldom sees all of a blink."""
 
     parameters: Parameters
-    frames: np.ndarray
-    nearest: int
+    closed: np.ndarray  # (2,)
+    frames: np.ndarray  # those that the parameters are the median of
+    nearest: int  # the one of them that is nearest to it
 
 
 def zero() -> Neutral:
-    return Neutral(Parameters.neutral(), np.zeros(0, int), 0)
+    return Neutral(Parameters.neutral(), np.ones(2, np.float32), np.zeros(0, int), 0)
 
 
 def find(p: Performance) -> Neutral:
@@ -41,7 +43,14 @@ def find(p: Performance) -> Neutral:
         np.median(p.eyelids[wide], 0),
     )
     away = np.abs(p.expression[frames] - parameters.expression).sum(1)
-    return Neutral(Parameters(*(x.astype(np.float32) for x in parameters)), frames, int(frames[away.argmin()]))
+    parameters = Parameters(*(x.astype(np.float32) for x in parameters))
+    return Neutral(parameters, closed(p, parameters.eyelids), frames, int(frames[away.argmin()]))
+
+
+def closed(p: Performance, rest: np.ndarray) -> np.ndarray:
+    """(2,) how far the lids are when they close; 1 for an eye that never blinks."""
+    found = np.quantile(p.eyelids, BLINK, axis=0)
+    return np.where(found > rest + BLINKS, found, np.maximum(1, rest + BLINKS)).astype(np.float32)
 
 
 def at_rest(p: Performance) -> np.ndarray:

@@ -2,7 +2,7 @@
 
     expression = own rest + GAIN (driver - driver's rest)        jaw likewise
     gaze       = own rest + driver - driver's rest
-    lids       = the way from the driver's rest to closed, on the way from one's own rest to closed
+    lids       = the way from the driver's rest to where theirs close, on the way from one's own rest to where they do
 
 The head moves about the avatar's own median pose as the driver's does about theirs: turns by the same angles, goes as
 far in the picture, and comes as much nearer. A tracker takes a part of a face's shape for a turn of the head, one or
@@ -14,23 +14,20 @@ import numpy as np
 from avatarmake.avatar.head import Parameters
 from avatarmake.avatar.performance import Performance
 from avatarmake.geometry import rotations
+from stages.drive.neutral import Neutral
 
-WIDEST_REST = 0.8  # of a lid: eyes that are never open do not say where closed is
 
-
-def transfer(driver: Performance, rest: Parameters, own_rest: Parameters, gain: float) -> Parameters:
+def transfer(driver: Performance, theirs: Neutral, own: Neutral, gain: float) -> Parameters:
     """-> (F,...) for the avatar, not yet bounded."""
+    rest, own_rest = theirs.parameters, own.parameters
+    more = driver.eyelids - rest.eyelids
+    closing = more / (theirs.closed - rest.eyelids) * (own.closed - own_rest.eyelids)
     return Parameters(
         own_rest.expression + gain * (driver.expression - rest.expression),
         own_rest.jaw_pose + gain * (driver.jaw_pose - rest.jaw_pose),
         own_rest.eye_pose + driver.eye_pose - rest.eye_pose,
-        _lids(driver.eyelids, np.minimum(rest.eyelids, WIDEST_REST), own_rest.eyelids),
+        own_rest.eyelids + np.where(more > 0, closing, more),
     )
-
-
-def _lids(asked: np.ndarray, rest: np.ndarray, own_rest: np.ndarray) -> np.ndarray:
-    more = asked - rest
-    return own_rest + np.where(more > 0, more / (1 - rest) * (1 - own_rest), more)
 
 
 def as_driver(driver: Performance, own: Performance, absolute: bool = False) -> tuple[np.ndarray, np.ndarray]:

@@ -59,13 +59,22 @@ def test_a_few_frames_have_a_rest_too():
 
 def test_lids_close_as_far_as_they_can_and_rest_where_one_s_own_do():
     p = performance(100)
-    rest, own = neutral.find(p).parameters, Parameters.neutral()._replace(eyelids=np.array([0.2, 0.3], np.float32))
-    asked = transfer.transfer(replace(p, eyelids=np.ones((100, 2), np.float32)), rest, own, gain=3.0)
-    assert np.allclose(asked.eyelids, 1)
-    asked = transfer.transfer(replace(p, eyelids=np.tile(rest.eyelids, (100, 1))), rest, own, gain=3.0)
-    assert np.allclose(asked.eyelids, own.eyelids, atol=1e-6)
-    gaze = asked.eye_pose - (p.eye_pose - rest.eye_pose)
-    assert np.allclose(gaze, own.eye_pose, atol=1e-6)  # gain is for the face, not for where it looks
+    theirs, lids = neutral.find(p), np.array([0.2, 0.3], np.float32)
+    own = neutral.zero()._replace(
+        parameters=Parameters.neutral()._replace(eyelids=lids), closed=np.array([0.8, 0.9], np.float32)
+    )
+    assert theirs.closed == pytest.approx([0.98, 0.98])
+    for asked, expected in ((theirs.closed, own.closed), (theirs.parameters.eyelids, lids)):
+        came = transfer.transfer(replace(p, eyelids=np.tile(asked, (100, 1))), theirs, own, gain=3.0)
+        assert np.allclose(came.eyelids, expected, atol=1e-6)
+    gaze = came.eye_pose - (p.eye_pose - theirs.parameters.eye_pose)
+    assert np.allclose(gaze, own.parameters.eye_pose, atol=1e-6)  # gain is for the face, not for where it looks
+
+
+def test_an_eye_that_never_blinks_may_be_asked_to():
+    p = performance(50)
+    p = replace(p, eyelids=np.full((50, 2), 0.1, np.float32))
+    assert np.array_equal(neutral.find(p).closed, [1, 1])
 
 
 def test_the_head_moves_on_the_picture_as_the_driver_s():
