@@ -12,7 +12,7 @@ STAGES = frames track convert mask train view report drive export
 
 ##The pipeline. Each target brings in those before it:
 frames:                 ##cut one fixed square around the head:  make frames ID=roman VIDEO=~/roman.mp4 [FPS=25] [PERSON=left] [TURN=90]
-track: frames           ##head model parameters for every frame  [HEAD_MODEL=open] [SHARD=i/N] [TRACKER=avatarmake]
+track: frames           ##head model parameters for every frame  [HEAD_MODEL=open] [SHARD=i/N] [REFINE=0] [TRACKER=avatarmake]
 convert: track          ##exact cameras, in the files that FlashAvatar reads
 mask: convert           ##alpha, neckhead and mouth; FIX=1 audits and repairs what is there  [LABELS=folder]
 train: convert mask     ##Gaussians on the head, moved by the expression  [DEVICE=cpu]
@@ -50,7 +50,8 @@ $(foreach path,VIDEO BY LABELS DATA ASSETS TO PYTORCH3D,$(if $(filter command,$(
 option = $(if $(value $(1)),$(2)="$$$(1)")
 options.frames = $(call option,VIDEO,--video) $(call option,FPS,--fps) $(call option,PERSON,--person) \
                  $(call option,TURN,--turn)
-options.track  = $(call option,HEAD_MODEL,--head-model) $(call option,SHARD,--shard) $(call option,DETECTOR,--detector)
+options.track  = $(call option,HEAD_MODEL,--head-model) $(call option,SHARD,--shard) $(call option,DETECTOR,--detector) \
+                 $(if $(filter 0,$(REFINE)),--no-refine)
 options.flame_head_tracker = $(call option,DEVICE,--device)
 options.mask   = $(call option,LABELS,--labels) $(call option,NUMBERING,--numbering) $(if $(FIX),--fix) \
                  $(call option,PARSER,--parser) $(call option,MATTING,--matting)
@@ -92,7 +93,7 @@ ifeq ($(ID),demo)
 frames: source
 endif
 source: ready
-	$(call run,demo)
+	$(call run,demo) $(if $(filter source,$(MAKECMDGOALS)),$(OPTIONS))
 
 # Who drives by a video is tracked first, as a subject that is named after the file.
 driver: ready

@@ -30,6 +30,7 @@ from avatarmake.contract.workers import how_many, worker_pool  # noqa: E402
 from stages.track import __main__ as stage  # noqa: E402
 from stages.track import identity, points, work  # noqa: E402
 from stages.track import parameters as P  # noqa: E402
+from stages.track.person import SIZE  # noqa: E402
 from stages.track.projection import Projection  # noqa: E402
 from stages.track.solver import FrameSolver  # noqa: E402
 
@@ -58,10 +59,10 @@ def landmarks(first: int, last: int, projection: Projection) -> np.ndarray:
 
 def time_solver(runs: int) -> None:
     head, priors, shape = head_model.load("open"), P.priors(), np.zeros(300)
-    seen = landmarks(0, 100, Projection(head.at_landmarks(head.landmark_ids), shape, FOCAL, work.SIZE))
+    seen = landmarks(0, 100, Projection(head.at_landmarks(head.landmark_ids), shape, FOCAL, SIZE))
     for name in points.SETS:
         ids = points.chosen(name, head.landmark_ids)
-        solver = FrameSolver(Projection(head.at_landmarks(ids), shape, FOCAL, work.SIZE), points.TRUST[ids], 1, priors)
+        solver = FrameSolver(Projection(head.at_landmarks(ids), shape, FOCAL, SIZE), points.TRUST[ids], 1, priors)
         times = []
         for _ in range(runs):
             started = time.perf_counter()
@@ -74,7 +75,7 @@ def time_solver(runs: int) -> None:
 
 def measure_memory(frames: int) -> None:
     head = head_model.load("open")
-    projection = Projection(head.at_landmarks(head.landmark_ids), np.zeros(300), FOCAL, work.SIZE)
+    projection = Projection(head.at_landmarks(head.landmark_ids), np.zeros(300), FOCAL, SIZE)
     with tempfile.TemporaryDirectory() as folder:
         plan = work.Plan(Path(folder), Path(folder), frames, 25.0, FOCAL, "open", "face")
         plan.scratch.mkdir()

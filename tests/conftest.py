@@ -14,13 +14,19 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 AT_MOST = 8  # processes: each takes up to half a gigabyte
 # Modules stay whole and go to a process each in this order: what takes longest first, so that none is left alone with
 # it at the end; test_flame makes the demo's volume and compiles numba's kernels for others that come late enough.
+# In one process they come last, so that something is seen soon.
 LONG = (
     "tests/pipeline/test_flame.py",
     "tests/track/test_track.py",
-    "tests/track/test_real_video.py",
-    "tests/mask/test_bisenet.py",
     "tests/pipeline/test_kill.py",
+    "tests/track/test_real_video.py",
+    "tests/mask/test_stage.py",
+    "tests/mask/test_bisenet.py",
+    "tests/mask/test_networks.py",
     "tests/train/test_stage.py",
+    "tests/frames/test_frames.py",
+    "tests/head_model/test_flame_pickles.py",
+    "tests/demo/test_demo.py",
 )
 
 
@@ -36,17 +42,23 @@ def pytest_xdist_auto_num_workers(config) -> int:
 
 
 def pytest_configure(config):
-    """A process of several that share the cores has one thread; threads that wait let others work."""
+    """A process of several that share the cores has one thread; threads that wait let others work.
+
+    glibc gives large arrays back to the system at once, and the next costs a page fault every 4 KB: processes that
+    start from here on keep what they had.
+    """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"):
+        os.environ.setdefault(name, str(2**28))
     if hasattr(config, "workerinput"):
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ.setdefault(name, "1")
 
 
 def pytest_collection_modifyitems(config, items):
-    if hasattr(config, "workerinput"):
-        turn = {name: k for k, name in enumerate(LONG)}
-        items.sort(key=lambda item: turn.get(item.nodeid.split("::")[0], len(LONG)))
+    turn = {name: k for k, name in enumerate(LONG)}
+    ahead = 1 if hasattr(config, "workerinput") else -1
+    items.sort(key=lambda item: ahead * turn.get(item.nodeid.split("::")[0], len(LONG)))
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -107,7 +119,7 @@ def wojtek(shared_data) -> Path:
 
 
 @pytest.fixture(scope="session")
-def chumpy_python(tmp_path_factory) -> Path:
+def chumpy_python(common) -> Path:
     """The interpreter of an environment with the patched chumpy, numpy and SciPy as locked, and nothing else."""
     from avatarmake import ROOT, registry
     from avatarmake.environments import patched
@@ -115,15 +127,17 @@ def chumpy_python(tmp_path_factory) -> Path:
 
     lock = (ROOT / "tests" / "requirements.lock").read_text()
     needed = re.findall(r"^(?:numpy|scipy)==[^\s\\;]+", lock, re.MULTILINE)
-    python = tmp_path_factory.mktemp("chumpy") / "bin" / "python"
-    try:
+
+    def make(folder: Path) -> None:
         made = patched.wheel("chumpy")
         base = getattr(sys, "_base_executable", sys.executable)
-        registry.uv("venv", "--quiet", "--allow-existing", f"--python={base}", str(python.parents[1]))
-        flags = ("--quiet", f"--python={python}", *registry.uv_flags())
+        registry.uv("venv", "--quiet", f"--python={base}", str(folder))
+        flags = ("--quiet", f"--python={folder / 'bin' / 'python'}", *registry.uv_flags())
         registry.uv("pip", "install", *flags, *needed, str(made))
+
+    try:
+        return common("chumpy", make) / "bin" / "python"
     except StageError as e:
         if e.exit != Exit.ENVIRONMENT:
             raise
         pytest.skip(f"needs chumpy, numpy and SciPy from a registry: {e}")
-    return python

@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from avatarmake import head_model
-from avatarmake.avatar import correction, pixels
+from avatarmake.avatar import pixels
 from avatarmake.avatar.binding import COLUMNS, bind
+from avatarmake.avatar.correction import Corrections
 from avatarmake.avatar.deformation import Deformation, raw_code
 from avatarmake.avatar.head import Head, Parameters, head
+from avatarmake.avatar.performance import Performance
 from avatarmake.avatar.rasteriser import Camera, rasterise
 from avatarmake.avatar.surface import Surface
 from avatarmake.contract import layout
@@ -43,7 +45,7 @@ class Avatar:
     deformation: Deformation
     intrinsics: np.ndarray  # (3,3) of the video it was trained on, pixels of `image_size`
     image_size: tuple[int, int]  # w, h
-    correction: np.ndarray  # (6,): what training found its cameras to be off by, on average
+    poses: dict[str, np.ndarray]  # what training learned of its cameras: own (F,6), shared (6,K), steps (F,)
 
     @classmethod
     def read(cls, subject: Subject) -> "Avatar":
@@ -66,7 +68,7 @@ class Avatar:
             deformation,
             first.intrinsics.astype(np.float64),
             first.image_size,
-            correction.mean_correction(poses),
+            poses,
         )
 
     def camera(self, size: int) -> Camera:
@@ -74,9 +76,13 @@ class Avatar:
         k = cameras.scaled_intrinsics(self.intrinsics, size / self.image_size[0])
         return Camera(k[0, 0], k[1, 1], k[0, 2], k[1, 2], size, size)
 
-    def corrected(self, rotation: np.ndarray, translation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """World-to-camera (3,3), (3,) as the tracker finds it -> as training found it to be, on average; float32."""
-        return correction.corrected(self.correction, rotation, translation)
+    def corrections(self, own: Performance) -> Corrections:
+        """What a tracker's cameras are off by, as training found it; `own`: tracked.of_dataset of this avatar's."""
+        return Corrections(self.poses, np.stack([self.code(own.parameters(i), own.R[i]) for i in range(len(own))]))
+
+    def code(self, parameters: Parameters, rotation: np.ndarray) -> np.ndarray:
+        """(K,) of one frame as it was tracked."""
+        return self.deformation.code(raw_code(*parameters, view_of(rotation)).astype(np.float32))
 
     def gaussians(self, parameters: Parameters, view: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
         """-> means (N,3), axes (N,3,3), opacities (N,), colours (N,3) in the world, as rasteriser.rasterise takes them.
@@ -124,7 +130,7 @@ def _checkpoint(path: Path, subject: str) -> tuple[Surface, Deformation, dict]:
             np.ascontiguousarray(parts["spacing"], np.float32),
         )
         deformation = Deformation.of(state["network"])
-        poses = {key: np.asarray(state["poses"][key]) for key in ("own", "steps")}
+        poses = {key: np.asarray(state["poses"][key]) for key in ("own", "shared", "steps")}
     except FileNotFoundError as e:
         raise StageError("is not there", path, again) from e
     except (KeyError, TypeError, ValueError, AttributeError) as e:

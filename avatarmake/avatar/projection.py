@@ -147,3 +147,13 @@ def project_backward(sums, starts, splats, boxes, means, axes, r, t, fx, fy):
         _add_row(d_camera[i], 6, jyz, du3, du4, du5)
         d_camera[i, 9], d_camera[i, 10], d_camera[i, 11] = dx, dy, dz
     return d_means, d_axes, d_opacities, d_colours, d_camera
+
+
+@nb.njit(cache=CACHE)
+def total(rows):
+    """(N,K) float32 -> (K,): their sum in float64, in order."""
+    sums = np.zeros(rows.shape[1], np.float64)
+    for i in range(len(rows)):
+        for k in range(np.uint64(len(sums))):
+            sums[k] += rows[i, k]
+    return sums.astype(np.float32)

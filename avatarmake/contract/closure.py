@@ -21,9 +21,11 @@ def closure(stage: str) -> list[Path]:
     package = ROOT / "stages" / stage
     found = {p for p in package.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
     to_read = [p for p in found if p.suffix == ".py"]
+    met: set[Path] = set()
     while to_read:
         path = to_read.pop()
-        for module in (path, *imported(path)):
+        for module in {path, *imported(path)} - met:
+            met.add(module)
             new = _with_neighbours(module) - found
             found |= new
             to_read += [p for p in new if p.suffix == ".py"]
@@ -42,8 +44,9 @@ def imported(path: Path) -> set[Path]:
 
 @lru_cache(4096)
 def _names(path: Path, changed: int, size: int) -> tuple[tuple[str, ...], ...]:
-    """For each thing that is imported, the names its module may have: `from a import b` may mean a.b, else a."""
-    return tuple(_stated(ast.parse(path.read_bytes(), path)))
+    """For each import of something of ours, the names its module may have: `from a import b` may mean a.b, else a."""
+    stated = _stated(ast.parse(path.read_bytes(), path))
+    return tuple(names for names in stated if names[0].split(".")[0] in PACKAGES)
 
 
 def _stated(tree: ast.AST) -> Iterator[tuple[str, ...]]:
@@ -55,9 +58,7 @@ def _stated(tree: ast.AST) -> Iterator[tuple[str, ...]]:
 
 
 def _file(name: str) -> Path | None:
-    """The file of a module, or None for one that is not this repository's."""
-    if name.split(".")[0] not in PACKAGES:
-        return None
+    """The file of a module of this repository, or None for what is none."""
     place = ROOT.joinpath(*name.split("."))
     return next((p for p in (place.with_suffix(".py"), place / "__init__.py") if p.is_file()), None)
 

@@ -2,6 +2,7 @@
 
 import platform
 import threading
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import psutil
 from avatarmake.limits import cores
 
 
+@cache
 def package_versions() -> dict[str, str]:
     """Every distribution of this environment and its version."""
-    return dict(sorted((d.metadata["Name"], d.version) for d in metadata.distributions()))
+    headers = (d.metadata for d in metadata.distributions())  # each is parsed when it is asked for
+    return dict(sorted((header["Name"], header["Version"]) for header in headers))
 
 
 def host_facts() -> dict:

@@ -11,6 +11,7 @@ class DemoConfig:
     size: int = option(512, "width and height in pixels")
     fps: int = option(25, "frames per second")
     seed: int = option(0, "another seed, another performance")
+    person: str = option("eileen", "who acts: eileen, the portrait; or anna, of another shape, skin and hair")
 
 
 STAGE = Stage(

@@ -12,6 +12,7 @@ from avatarmake.geometry import cameras
 from avatarmake.head_model.mesh import normals
 from avatarmake.head_model.model import HeadModel
 from stages.demo import paint
+from stages.demo.people import Person
 from stages.demo.portrait import Fit, portrait
 from stages.demo.rasteriser import rasterise
 
@@ -41,7 +42,7 @@ def texels(model: HeadModel) -> Texels:
     return Texels(face, model.faces[np.maximum(face, 0)], barycentric)
 
 
-def texture(model: HeadModel, fit: Fit, amount: np.ndarray, shell: np.ndarray, seed: int) -> np.ndarray:
+def texture(model: HeadModel, fit: Fit, amount: np.ndarray, shell: np.ndarray, seed: int, person: Person) -> np.ndarray:
     """(T,T,3) float32. `amount`, `shell`: hair.hair(model)."""
     at = texels(model)
     region = {name: mask[at.face] & (at.face >= 0) for name, mask in model.regions.items()}
@@ -54,11 +55,11 @@ def texture(model: HeadModel, fit: Fit, amount: np.ndarray, shell: np.ndarray, s
     skin_part = (region["face"] | region["lips"] | region["neck"] | region["ears"] | region["scalp"]) & ~hair_part
     out = np.zeros((SIZE, SIZE, 3), np.float32)
     pores = paint.pores(rng, SIZE) * np.where(region["neck"], 0.3, 1)  # the neck's texels are long: noise makes streaks
-    for part, grain in ((skin_part, pores), (hair_part, paint.strands(rng, SIZE))):
+    for part, grain, tint in ((skin_part, pores, person.skin), (hair_part, paint.strands(rng, SIZE), person.hair)):
         known = seen * part
         spread = paint.spread(colour, known)
         made = spread * (1 + grain[..., None])
-        out[part] = (known[..., None] * colour + (1 - known[..., None]) * made)[part]
+        out[part] = (known[..., None] * colour + (1 - known[..., None]) * made)[part] * np.array(tint, np.float32)
     paint.chin_shadow(out, at.of(model.v_template), (region["neck"] | region["face"]) * (1 - seen))
     marks = landmark_uv(model)
     paint.nostrils(out, marks)

@@ -14,7 +14,7 @@ TOUR = "tour"
 FILES = (".csv", ".npz")
 VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")  # the Makefile has them tracked first
 KNOWN = {
-    "pose": ("driver", "own", "none"),
+    "pose": ("driver", "absolute", "own", "none"),
     "camera": ("still", "orbit"),
     "neutral": ("found", "zero"),
     "alpha": ("mov", "png"),
@@ -27,7 +27,7 @@ class DriveConfig:
     by: str = option("", "who drives: a tracked subject, a video, a .csv of ARKit's 52, an .npz of parameters, or tour")
     file: Path | None = option(None, "the file of parameters, where it is one that drives", input=True)
     sound: Path | None = option(None, "where the sound comes from; else the driver's video", input=True)
-    pose: str = option("driver", "how the head moves: driver, own (as in the avatar's video) or none")
+    pose: str = option("driver", "how the head moves: driver, absolute (their very angles), own (its video's) or none")
     gain: float = option(1.0, "how much of the driver's expression and jaw: 1 is as much")
     yaw: float = option(0.0, "degrees that the camera stands to the subject's left")
     camera: str = option("still", "still, or orbit: from side to side and back")

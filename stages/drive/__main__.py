@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from avatarmake.avatar import tracked
+from avatarmake.avatar.correction import corrected
 from avatarmake.avatar.head import Parameters
 from avatarmake.avatar.model import WHITE, Avatar, view_of
 from avatarmake.avatar.performance import Performance
@@ -36,8 +37,9 @@ def run(job: Job) -> dict:
         if line:
             print(f"drive: {line}", flush=True)
     result.write(job.out / "parameters.npz")
-    films(job, avatar, who, result, sound)
-    rests(job, avatar, who, own, own_rest)
+    pictures = Pictures(config, avatar, own, result, who.yaw)
+    films(job, who, pictures, result, sound)
+    rests(job, pictures, who, own_rest)
     return {
         "frames_in": len(who.performance),
         "frames_out": len(result),
@@ -53,24 +55,23 @@ def driven(
 ) -> tuple[Performance, dict]:
     """-> what the avatar does, bounded, its cameras as the tracker would find them; and what was beyond the bounds."""
     p = who.performance
-    asked = transfer.transfer(p, who.rest.parameters, own_rest.parameters, config.gain)
+    asked = transfer.transfer(p, who.rest, own_rest, config.gain)
     cut = limits.cut(asked)
-    if config.pose == "none" or not who.moves and config.pose == "driver":
+    if config.pose == "none" or not who.moves and config.pose != "own":
         rotation, translation = transfer.still(own, len(p))
     elif config.pose == "own":
         rotation, translation = transfer.as_own(own, p.times)
     else:
-        rotation, translation = transfer.as_driver(p, own)
+        rotation, translation = transfer.as_driver(p, own, absolute=config.pose == "absolute")
     result = replace(
         own, fps=p.fps, times=p.times, R=rotation, t=translation, **dict(zip(Parameters._fields, cut, strict=True))
     )
     return result, bounds.outside(asked, cut, avatar.head_model)
 
 
-def films(job: Job, avatar: Avatar, who: Driver, result: Performance, sound: Sound) -> None:
+def films(job: Job, who: Driver, pictures: "Pictures", result: Performance, sound: Sound) -> None:
     """avatar.mp4 (or .mov, or avatar/ with pictures), and drive.mp4 where the driver is seen."""
     config, side, ground = job.config, job.config.size, job.config.ground()
-    pictures = Pictures(config, avatar, who, result)
     alone = f"avatar.{'mp4' if ground else 'mov'}"
     times = np.append(result.times, result.times[-1] + 1 / result.fps) - result.times[0]
     with ExitStack() as stack:
@@ -98,21 +99,30 @@ def films(job: Job, avatar: Avatar, who: Driver, result: Performance, sound: Sou
 class Pictures:
     """The avatar, frame by frame, from where the camera shall stand."""
 
-    def __init__(self, config, avatar: Avatar, who: Driver, result: Performance):
-        self._avatar, self._result = avatar, result
+    def __init__(self, config, avatar: Avatar, own: Performance, result: Performance, yaw: np.ndarray | None):
+        self._avatar, self._own, self._result = avatar, own, result
         self._camera, self._ground = avatar.camera(config.size), config.ground()
-        poses = [avatar.corrected(r, t) for r, t in zip(result.R, result.t, strict=True)]
-        yaw = orbit.yaws(config, result.times) + (0 if who.yaw is None else who.yaw)
+        self._corrections = avatar.corrections(own)
+        self._yaw = orbit.yaws(config, result.times) + (0 if yaw is None else yaw)
         surface = avatar.surface
-        pivot = (avatar.head.rest[surface.corners] * surface.weights[..., None]).sum(1).mean(0)
-        rotation, translation = (np.stack(x) for x in zip(*poses, strict=True))
-        self._views = view_of(result.R)
-        self._rotation, self._translation = orbit.around(rotation, translation, yaw, pivot)
+        self._pivot = (avatar.head.rest[surface.corners] * surface.weights[..., None]).sum(1).mean(0)
 
     def draw(self, i: int) -> np.ndarray:
         """(H,W,3) uint8 over the background, (H,W,4) where there is none."""
-        where = (self._rotation[i], self._translation[i], self._camera)
-        return self._avatar.draw(self._result.parameters(i), *where, self._ground, self._views[i])
+        parameters, rotation, translation = self._result.parameters(i), self._result.R[i], self._result.t[i]
+        turn, shift = orbit.around(*self._put_right(parameters, rotation, translation), self._yaw[i], self._pivot)
+        return self._avatar.draw(parameters, turn, shift, self._camera, self._ground, view_of(rotation))
+
+    def rest(self, own_rest: Neutral) -> np.ndarray:
+        """(H,W,3) of the avatar at rest, over white."""
+        k = own_rest.nearest
+        where = self._put_right(own_rest.parameters, self._own.R[k], self._own.t[k])
+        return self._avatar.draw(own_rest.parameters, *where, self._camera, WHITE)
+
+    def _put_right(self, parameters: Parameters, rotation: np.ndarray, translation: np.ndarray) -> tuple:
+        """A camera as a tracker finds it -> as training found such cameras to be."""
+        expected = self._corrections.expected(self._avatar.code(parameters, rotation))
+        return corrected(expected, rotation, translation)
 
 
 def over(picture: np.ndarray) -> np.ndarray:
@@ -123,13 +133,11 @@ def over(picture: np.ndarray) -> np.ndarray:
     return np.rint(picture[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
 
 
-def rests(job: Job, avatar: Avatar, who: Driver, own: Performance, own_rest: Neutral) -> None:
+def rests(job: Job, pictures: Pictures, who: Driver, own_rest: Neutral) -> None:
     """neutral.jpg: what was taken for a face at rest; the driver's, where they are seen, and the avatar's own."""
     side = job.config.size
-    k = own_rest.nearest
-    rest = avatar.draw(own_rest.parameters, *avatar.corrected(own.R[k], own.t[k]), avatar.camera(side), WHITE)
     seen = [images.resize(who.picture(who.rest.nearest), (side, side))] if who.picture else []
-    images.write_jpeg(job.out / "neutral.jpg", np.concatenate([*seen, rest], 1))
+    images.write_jpeg(job.out / "neutral.jpg", np.concatenate([*seen, pictures.rest(own_rest)], 1))
 
 
 if __name__ == "__main__":

@@ -14,10 +14,10 @@ def yaws(config, times: np.ndarray) -> np.ndarray:
 
 
 def around(
-    rotation: np.ndarray, translation: np.ndarray, yaw: np.ndarray, pivot: np.ndarray
+    rotation: np.ndarray, translation: np.ndarray, yaw: float, pivot: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """World-to-camera (F,3,3), (F,3) of a camera that goes round `pivot` (3,) by yaw (F,) to the subject's left: the
-    head turns about its y axis by as much to its right."""
-    turn = rotations.matrix_from_axis_angle(np.stack([0 * yaw, -yaw, 0 * yaw], 1))
-    shift = np.einsum("fij,fj->fi", rotation, pivot - turn @ pivot)
-    return (rotation @ turn).astype(np.float32), (translation + shift).astype(np.float32)
+    """World-to-camera (3,3), (3,) of a camera that goes round `pivot` (3,) by yaw to the subject's left: the head turns
+    about its y axis by as much to its right."""
+    turn = rotations.matrix_from_axis_angle(np.array([0, -yaw, 0]))
+    shift = translation + rotation @ (pivot - turn @ pivot)
+    return (rotation @ turn).astype(np.float32), shift.astype(np.float32)

@@ -2,38 +2,36 @@
 
     expression = own rest + GAIN (driver - driver's rest)        jaw likewise
     gaze       = own rest + driver - driver's rest
-    lids       = the way from the driver's rest to closed, on the way from one's own rest to closed
+    lids       = the way from the driver's rest to where theirs close, on the way from one's own rest to where they do
 
-The head's rotation is the driver's: both are of the same head model, so that zero looks into the camera in both. Where
-the head is in the picture differs from video to video; it moves about its own place as the driver's about theirs, by
-as much of the picture, and comes as much nearer.
+The head moves about the avatar's own median pose as the driver's does about theirs: turns by the same angles, goes as
+far in the picture, and comes as much nearer. A tracker takes a part of a face's shape for a turn of the head, one or
+two degrees of it, and each face's another; and where people sit in a picture differs from video to video.
 """
 
 import numpy as np
 
 from avatarmake.avatar.head import Parameters
 from avatarmake.avatar.performance import Performance
+from avatarmake.geometry import rotations
+from stages.drive.neutral import Neutral
 
-WIDEST_REST = 0.8  # of a lid: eyes that are never open do not say where closed is
 
-
-def transfer(driver: Performance, rest: Parameters, own_rest: Parameters, gain: float) -> Parameters:
+def transfer(driver: Performance, theirs: Neutral, own: Neutral, gain: float) -> Parameters:
     """-> (F,...) for the avatar, not yet bounded."""
+    rest, own_rest = theirs.parameters, own.parameters
+    more = driver.eyelids - rest.eyelids
+    closing = more / (theirs.closed - rest.eyelids) * (own.closed - own_rest.eyelids)
     return Parameters(
         own_rest.expression + gain * (driver.expression - rest.expression),
         own_rest.jaw_pose + gain * (driver.jaw_pose - rest.jaw_pose),
         own_rest.eye_pose + driver.eye_pose - rest.eye_pose,
-        _lids(driver.eyelids, np.minimum(rest.eyelids, WIDEST_REST), own_rest.eyelids),
+        own_rest.eyelids + np.where(more > 0, closing, more),
     )
 
 
-def _lids(asked: np.ndarray, rest: np.ndarray, own_rest: np.ndarray) -> np.ndarray:
-    closing = (asked - rest) / (1 - rest)
-    return own_rest + closing * np.where(closing > 0, 1 - own_rest, 1)
-
-
-def as_driver(driver: Performance, own: Performance) -> tuple[np.ndarray, np.ndarray]:
-    """-> R (F,3,3), t (F,3) of the avatar's camera."""
+def as_driver(driver: Performance, own: Performance, absolute: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """-> R (F,3,3), t (F,3) of the avatar's camera; the driver's very rotation where `absolute`."""
     place, depth = on_picture(driver)
     own_place, own_depth = on_picture(own)
     where = np.median(own_place, 0) + place - np.median(place, 0)
@@ -41,7 +39,15 @@ def as_driver(driver: Performance, own: Performance) -> tuple[np.ndarray, np.nda
     k, (w, h) = own.intrinsics.astype(np.float64), own.image_size
     x = (where[:, 0] * w - k[0, 2]) / k[0, 0] * z
     y = (where[:, 1] * h - k[1, 2]) / k[1, 1] * z
-    return driver.R, np.stack([x, y, z], 1).astype(np.float32)
+    turn = np.eye(3) if absolute else median_rotation(driver.R).T @ median_rotation(own.R)
+    return (driver.R @ turn).astype(np.float32), np.stack([x, y, z], 1).astype(np.float32)
+
+
+def median_rotation(r: np.ndarray) -> np.ndarray:
+    """(F,3,3) -> (3,3): the median of each component of the turns away from the frame nearest to the middle."""
+    nearest = r[np.abs(r - np.median(r, 0)).sum((1, 2)).argmin()].astype(np.float64)
+    away = rotations.axis_angle_from_matrix(nearest.T @ r)
+    return nearest @ rotations.matrix_from_axis_angle(np.median(away, 0))
 
 
 def on_picture(p: Performance) -> tuple[np.ndarray, np.ndarray]:

@@ -7,14 +7,15 @@ from avatarmake.contract.command import main
 from avatarmake.contract.stage import Job
 from avatarmake.files.whole import whole
 from avatarmake.terminal import duration
-from stages.report import STAGE, metrics, page, truth, video
+from stages.report import STAGE, metrics, page, silhouettes, truth, video
 from stages.report.subject import Finished
 
 
 def run(job: Job) -> dict:
     done = Finished.of(job)
     figures, eyelids = truth.compare(done, Path(job.config.truth)) if job.config.truth else (None, None)
-    found = metrics.gather(done, figures)
+    masks = silhouettes.compare(done, Path(job.config.truth)) if job.config.truth else None
+    found = metrics.gather(done, figures, masks)
     clip = job.out / "test.mp4" if done.held_out else None  # a video of a few frames leaves none unseen
     if clip and not clip.exists():
         with whole(clip) as temporary:
@@ -49,6 +50,10 @@ def _print(m: dict, job: Job, done: Finished) -> None:
                 f"unseen frames, {split}",
                 f"{s['psnr_full']:.2f} dB whole picture, {head} dB head, SSIM {s['ssim']:.3f}",
             )
+            if fit := s.get("fit"):
+                both = (fit[name] for name in ("as_tracked", "as_fitted"))
+                full, fitted = (f"{page.figure(b['psnr_full'], 2)}, {page.figure(b['psnr_head'], 2)} dB" for b in both)
+                table.add_row(f"    {fit['frames']} of them", f"as tracked {full}; as fitted {fitted}")
     took = {stage: stamp["seconds"] for stage, d in metrics.STAGES.items() if "seconds" in (stamp := done.stamp(d))}
     table.add_row("time", ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in took.items()))
     Console().print(table)

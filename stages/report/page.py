@@ -37,6 +37,8 @@ def write(path: Path, done: Finished, metrics: dict, video: Path | None, eyelids
             doubts=_doubts(done),
             tracking=_samples(done, samples, pictures.tracking),
             masks=_samples(done, samples, pictures.masks),
+            splits=SPLITS,
+            fitted=_fitted(metrics["avatar"]),
             worst=_worst(done),
             previews=[{"step": step, "uri": pictures.data_uri(p)} for step, p in pictures.previews(done)],
             curve=_curve(done.curve),
@@ -101,6 +103,18 @@ def _worst(done: Finished) -> list[dict]:
         if len(chosen) == WORST:
             break
     return [{**row, "uri": pictures.data_uri(pictures.comparison(done, row["frame"], 320))} for row in chosen]
+
+
+SPLITS = {"blocks": "Passages left out all over the video", "last": "The end of the video"}
+
+
+def _fitted(avatar: dict) -> list[dict]:
+    """Of each split the frames that were fitted too: how many, and their figures both ways."""
+    return [
+        {"label": label, **avatar[name]["fit"]}
+        for name, label in SPLITS.items()
+        if avatar.get(name, {}).get("fit", {}).get("frames")
+    ]
 
 
 def _curve(curve: list[dict]) -> str:

@@ -7,9 +7,12 @@ import numpy as np
 from avatarmake.errors import StageError
 from avatarmake.formats.tracking import Tracking
 from avatarmake.geometry import cameras
+from avatarmake.head_model.model import HeadModel
 from stages.report.subject import Finished
 
-KEYS = ("expression", "jaw_pose", "eyelids", "R", "t", "intrinsics", "landmarks")
+KEYS = ("shape", "expression", "jaw_pose", "eye_pose", "eyelids", "R", "t", "intrinsics", "landmarks")
+OPEN = 0.5  # closure of the lids: where the eye looks cannot be seen beyond
+SOME = 500  # frames by which a face's motion is judged, about
 STILL = 1e-3  # of the largest: an expression that hardly moves in truth has no correlation to speak of
 
 
@@ -20,7 +23,7 @@ def compare(done: Finished, path: Path) -> tuple[dict, dict]:
     source = np.array(done.index["source_frames"])
     if source.max() >= len(truth["R"]):
         raise StageError(f"has {len(truth['R'])} frames, the video at least {source.max() + 1}", path, "Run: make demo")
-    truth = {k: v[source] if k != "intrinsics" else v for k, v in truth.items()}
+    truth = {k: v[source] if k not in ("shape", "intrinsics") else v for k, v in truth.items()}
     tracked = [done.tracked(n) for n in numbers]
     eyelids = np.stack([t.eyelid_closure for t in tracked])
     r, t = cameras.extrinsics_from_cam(np.stack([t.cam for t in tracked]))
@@ -36,11 +39,15 @@ def compare(done: Finished, path: Path) -> tuple[dict, dict]:
         "translation_error_mm": {"sideways": _median(np.linalg.norm(apart[:, :2], axis=1)),
                                  "depth": _median(np.abs(apart[:, 2]))},
         "jaw_correlation": correlation(np.stack([t.jaw_pose[0] for t in tracked]), truth["jaw_pose"][:, 0]),
+        "gaze_correlation": _gaze(np.stack([t.eye_pose for t in tracked]), truth["eye_pose"], truth["eyelids"]),
         "expression_correlation": _expression(np.stack([t.expression for t in tracked]), truth["expression"]),
         "focal_error_pct": float(100 * (done.index["focal"] / focal_true - 1)),
     }  # fmt: skip
     if other_head(done, path):  # another origin, other expressions: nothing to compare
         figures |= {"translation_error_mm": {"sideways": None, "depth": None}, "expression_correlation": None}
+        figures |= {"face_motion_explained": None}
+    else:
+        figures |= {"face_motion_explained": _face_motion(done, tracked, truth)}
     return figures, {"times": done.index["times"], "truth": truth["eyelids"], "tracked": eyelids}
 
 
@@ -95,6 +102,46 @@ def _expression(tracked: np.ndarray, truth: np.ndarray) -> float | None:
     found = [correlation(tracked[:, i], truth[:, i]) for i in np.flatnonzero(moves)]
     found = [c for c in found if c is not None]
     return _median(found) if found else None
+
+
+def _gaze(tracked: np.ndarray, truth: np.ndarray, closure: np.ndarray) -> dict:
+    """Up and down, and sideways: the lesser of both eyes' correlations, over the frames in which an eye is open.
+
+    eye_pose (N,6), closure (N,2).
+    """
+    figures = {}
+    for name, axis in (("up_down", 0), ("sideways", 1)):
+        eyes = ((closure[:, eye] < OPEN, 3 * eye + axis) for eye in (0, 1))
+        found = [correlation(tracked[seen, k], truth[seen, k]) for seen, k in eyes]
+        figures[name] = None if None in found else min(found)
+    return figures
+
+
+def _face_motion(done: Finished, tracked: list[Tracking], truth: dict) -> float | None:
+    """The share of the face's own motion that is tracked: of the squares by which its vertices leave their means.
+
+    In the head's coordinates, at the truth's size: no camera tells a large head from a near one. Expressions overlap,
+    so that their coefficients may differ where the faces do not; what is seen, and trained on, is the surface.
+    """
+    skin = [name for name in ("face", "lips") if name in done.head.regions]
+    face = np.any([done.head.vertex_region(name) for name in skin], 0)
+    names = ("expression", "jaw_pose", "eye_pose", "eyelids")
+    ours = [np.stack([getattr(t, name) for t in tracked]) for name in names[:3]]
+    ours.append(np.stack([t.eyelid_closure for t in tracked]))
+    some = slice(None, None, 1 + len(tracked) // SOME)
+    mean, own = _moved(done.head, tracked[0].shape, [p[some] for p in ours], face)
+    true_mean, true = _moved(done.head, truth["shape"], [truth[name][some] for name in names], face)
+    size = np.linalg.norm(true_mean - true_mean.mean(0)) / np.linalg.norm(mean - mean.mean(0))
+    total = (true**2).sum()
+    return float(1 - ((size * own - true) ** 2).sum() / total) if total > 1e-12 else None
+
+
+def _moved(head: HeadModel, shape: np.ndarray, poses: list, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """-> the mean (v,3) of the vertices `where` over all frames, and how far each is from it in each (N,v,3)."""
+    runs = range(0, len(poses[0]), 50)
+    points = np.concatenate([head.vertices(shape, *(p[k : k + 50] for p in poses))[:, where] for k in runs])
+    mean = points.mean(0, dtype=np.float64)
+    return mean, points - mean
 
 
 def _median(values) -> float:

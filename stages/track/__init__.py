@@ -22,6 +22,7 @@ class TrackConfig:
     # and 0.15 for the scores, which end at 0.66; on a real face the two agree.
     eyelids: str = option("solver", "whose closure: the solver's, or the landmarker's blink scores: solver or scores")
     landmarks: str = option("face", "which landmarks to fit: core (106), face (179) or all (478)")
+    refine: bool = option(True, "hold every frame against the person's own texture; without, against landmarks only")
     workers: int = option(0, "processes; 0 = one per core", key=False)
     shard: str | None = option(None, "i/N: only the i-th of N parts (from 0); then once without, to publish", key=False)
 

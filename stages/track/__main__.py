@@ -20,6 +20,7 @@ from avatarmake.geometry import jitter
 from avatarmake.stretches import words
 from stages.track import STAGE, TrackConfig, doubt, identity, work
 from stages.track.landmarks import whereabouts
+from stages.track.person import SIZE, read_person
 
 MODULES = ("stages.track.work", "avatarmake.detection", "mediapipe")  # of its worker processes, imported once
 
@@ -31,7 +32,7 @@ def run(job: Job) -> dict | None:
     side = crop["box"][2] / IMAGE_SIZE  # source pixels per pixel of ours
     focal = identity.focal_guess((crop["source"]["width"] / side, crop["source"]["height"] / side))
     how = (config.head_model, config.landmarks, _landmarker(config), config.eyelids)
-    plan = work.Plan(frames, job.out, count, fps, focal, *how, whereabouts(crop))
+    plan = work.Plan(frames, job.out, count, fps, focal, *how, whereabouts(crop), config.refine)
     head = head_model.load(config.head_model)  # a missing asset is said before the work
     if head.sources:
         print(f"track: head model {head.name}: {'; '.join(f'{what} {where}' for what, where in head.sources.items())}")
@@ -77,18 +78,19 @@ def _work(job: Job, plan: work.Plan, part: range) -> dict:
         person = pool.submit(work.identify)
         for name, todo, task in (("detector", to_detect, work.detect), ("solver", to_solve, work.solve)):
             if name == "solver":
-                timings["identity"] = round(1e3 * person.result() / plan.count, 2)
-            frames, seconds = sum(chunks.size(c) for c in todo), []
-            for _ in job.progress(_frames(pool.map(task, todo), seconds), frames, f"track: {name}"):
+                list(_frames(iter([person.result()]), timings))
+            frames = sum(chunks.size(c) for c in todo)
+            for _ in job.progress(_frames(pool.map(task, todo), timings), frames, f"track: {name}"):
                 pass
-            if frames:
-                timings[name] = round(1e3 * sum(seconds) / frames, 2)
-    return timings
+    return {name: round(1e3 * seconds / frames, 2) for name, (seconds, frames) in timings.items()}
 
 
-def _frames(done: Iterator[tuple[int, float]], seconds: list) -> Iterator[int]:
+def _frames(done: Iterator[tuple[int, dict[str, float]]], timings: dict) -> Iterator[int]:
+    """Frames done, one by one; what they took is added to timings: name -> seconds, frames."""
     for count, took in done:
-        seconds.append(took)
+        for name, seconds in took.items():
+            total, frames = timings.get(name, (0.0, 0))
+            timings[name] = total + seconds, frames + count
         yield from range(count)
 
 
@@ -103,7 +105,7 @@ def summary(plan: work.Plan) -> dict:
         raise StageError(f"no face could be followed in its {plan.count} images", plan.frames, "Choose another video")
     figures = {k: np.concatenate([p[k] for p in parts]) for k in ("numbers", *quality.FIGURES)}
     numbers = figures.pop("numbers")
-    person = work.read_identity(plan.identity)
+    person = read_person(plan.identity).identity
     head = head_model.load(plan.head)
     return {
         "tracker": "avatarmake",
@@ -112,7 +114,7 @@ def summary(plan: work.Plan) -> dict:
         "head_model": head.name,
         "head_model_digest": head.digest,
         "head_model_sources": head.sources,
-        "image_size": list(work.SIZE),
+        "image_size": list(SIZE),
         "focal": person.focal,
         "frames": plan.count,
         "tracked": numbers.tolist(),

@@ -4,7 +4,7 @@ Shape (300) and log focal are solved for together with the 115 unknowns of each 
 of which the frames are eliminated by a Schur complement. The focal length is weakly observable, hence its prior.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -89,11 +89,16 @@ def start(projection: Projection, uv: np.ndarray, priors: P.Priors, numbers: np.
 
 
 def from_samples(
-    seen: np.ndarray, model: HeadModel, trust: np.ndarray, focal: float, image_size: tuple, priors: P.Priors
+    seen: np.ndarray, model: HeadModel, trust: np.ndarray, focal: float, image_size: tuple, priors: P.Priors,
+    together: float = 1.0,
 ) -> Identity:  # fmt: skip
-    """The identity from landmarks seen (n,478,2) in frames spread over the video; `model` at the landmarks to fit."""
+    """The identity from landmarks seen (n,478,2) in frames spread over the video; `model` at the landmarks to fit.
+
+    `together`: how much noisier than a frame's own a landmark is taken to be, because it errs alike in all keyframes.
+    """
     keyframes = seen[spread(seen, KEYFRAMES)][:, model.landmark_ids]
-    return solve(model, trust, keyframes, NOISE * float(np.median(outer_eye_distance(seen))), focal, image_size, priors)
+    unit = NOISE * float(np.median(outer_eye_distance(seen)))
+    return replace(solve(model, trust, keyframes, together * unit, focal, image_size, priors), unit=unit)
 
 
 def solve(

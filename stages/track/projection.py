@@ -25,7 +25,7 @@ FREE = ((P.JAW.start, 3), (P.EYES.start, 2), (P.EYES.start + 2, 2))
 
 
 @dataclass
-class _Posed:
+class Posed:
     """What the Jacobian needs again. F frames, L landmarks, M parts; the second axis of r and rot: the moving joint."""
 
     r: np.ndarray  # (F,3,3) axis-angle
@@ -60,7 +60,10 @@ def _owners(model: HeadModel, dtype) -> tuple[np.ndarray, np.ndarray]:
 class Projection:
     """One head model at L landmarks; `shape` (300,) and `focal` (px) are constants of a video."""
 
-    def __init__(self, model: HeadModel, shape: np.ndarray, focal: float, image_size: tuple, dtype=np.float32):
+    def __init__(
+        self, model: HeadModel, shape: np.ndarray, focal: float, image_size: tuple, dtype=np.float32, about=None
+    ):
+        """`about` (3,): the pivot, where it is not that of these landmarks."""
         self.model, self.dtype = model, dtype
         self.centre = np.array(image_size, dtype) / 2
         self.expr = model.exprdirs.astype(dtype)  # (M,3,100)
@@ -72,7 +75,7 @@ class Projection:
         self.moved = [np.flatnonzero(model.weights[:, j]) for j in MOVING]
         self.count = len(model.landmark_ids)
         self.owner, self.share = _owners(model, dtype)
-        self.pivot = pivot(model).astype(dtype)
+        self.pivot = (pivot(model) if about is None else np.asarray(about)).astype(dtype)
         self.set(shape, focal)
 
     def set(self, shape: np.ndarray, focal: float) -> None:
@@ -84,18 +87,52 @@ class Projection:
 
     def uv(self, p: np.ndarray) -> np.ndarray:
         """p (F,115) -> (F,L,2) px."""
-        return self._pose(p).uv
+        return self.pose(p).uv
+
+    def pose(self, p: np.ndarray) -> Posed:
+        """p (F,115) -> where everything then is, for `along`."""
+        count = len(p)
+        r = np.stack([p[:, P.JAW], *P.eye_pose(p).reshape(-1, 2, 3).swapaxes(0, 1)], 1)
+        rot = rotations.matrix_from_axis_angle(r)
+        v = self.parts + (p[:, P.EXPRESSION] @ self.expr.reshape(-1, 100).T).reshape(count, -1, 3)
+        v += np.tensordot(p[:, P.EYELIDS], self.lids, 1)
+        if self.posedirs is not None:
+            feature = (rot - np.eye(3, dtype=self.dtype)).reshape(count, 27)
+            v += (feature @ self.posedirs.reshape(27, -1)).reshape(v.shape)
+        x, about = v.copy(), []
+        for k, j in enumerate(MOVING):
+            ids = self.moved[k]
+            about.append((v[:, ids] - self.joints[k]) @ rot[:, k].swapaxes(1, 2))
+            x[:, ids] += self.weights[ids, j, None] * (about[-1] + self.joints[k] - v[:, ids])
+        camera_rot = P.camera_rotation(p)
+        turned = (self._mixed(x) - self.pivot) @ camera_rot.swapaxes(1, 2)
+        seen = turned + p[:, None, P.TRANSLATION]
+        seen[..., 2] = np.maximum(seen[..., 2], 0.05)  # a wild step must not put the face behind the camera
+        uv = self.focal * seen[..., :2] / seen[..., 2:] + self.centre
+        return Posed(r, rot, about, turned, camera_rot, seen, uv)
 
     def uv_jacobian(self, p: np.ndarray, with_shape: bool = False):
         """-> uv (F,L,2), J (F,L,2,115), and with_shape (F,L,2,301): shape, then log focal."""
-        posed = self._pose(p)
-        frames, n = posed.uv.shape[:2]
-        view = self._view(posed)  # (F,L,2,3): d uv / d camera coordinates
-        body = self._of_parts(view @ posed.camera_rot[:, None])  # (F,M,2,3): d uv / d posed part
-        blend = self._blend(posed.rot)  # (F,M,3,3): d posed / d rest
-        rest = body @ blend
+        posed = self.pose(p)
+        view = self._view(posed)
+        if not with_shape:
+            return posed.uv, self._jacobian(p, posed, view)
+        return posed.uv, self._jacobian(p, posed, view), self._shape_jacobian(posed, view)
 
-        jac = np.zeros((frames, len(self.weights), 2, P.N), self.dtype)  # all of it is summed below: none may be unset
+    def along(self, p: np.ndarray, posed: Posed, way: np.ndarray) -> np.ndarray:
+        """How far each landmark moves along `way` (F,L,2) in the image, by p: (F,L,115). `posed` is pose(p).
+
+        With a picture's gradient for `way` it says how what is seen there changes.
+        """
+        return self._jacobian(p, posed, way[..., None, :] @ self._view(posed))[..., 0, :]
+
+    def _jacobian(self, p: np.ndarray, posed: Posed, view: np.ndarray) -> np.ndarray:
+        """(F,L,R,115) of R quantities a landmark, whose slopes by its camera coordinates are view (F,L,R,3)."""
+        frames, rows = len(view), view.shape[2]
+        body = self._of_parts(view @ posed.camera_rot[:, None])  # (F,M,R,3): by the posed part
+        rest = body @ self._blend(posed.rot)  # by the part at rest
+
+        jac = np.zeros((frames, len(self.weights), rows, P.N), self.dtype)  # all of it is summed: none may be unset
         jac[..., P.EXPRESSION] = rest @ self.expr
         jac[..., P.EYELIDS] = rest @ self.lids.transpose(1, 2, 0)
         left = rotations.left_jacobian(posed.r)  # (F,3,3,3)
@@ -112,11 +149,13 @@ class Projection:
         turn = -rotations.skew(posed.turned) @ rotations.left_jacobian(p[:, P.ROTATION])[:, None]
         jac[..., P.ROTATION] = view @ turn
         jac[..., P.TRANSLATION] = view
-        if not with_shape:
-            return posed.uv, jac
+        return jac
 
-        shape = np.zeros((frames, len(self.weights), 2, N_SHAPE + 1), self.dtype)
-        shape[..., :N_SHAPE] = rest @ self.shapedirs
+    def _shape_jacobian(self, posed: Posed, view: np.ndarray) -> np.ndarray:
+        """(F,L,2,301) of uv, by shape and log focal."""
+        body = self._of_parts(view @ posed.camera_rot[:, None])
+        shape = np.zeros((*body.shape[:3], N_SHAPE + 1), self.dtype)
+        shape[..., :N_SHAPE] = body @ self._blend(posed.rot) @ self.shapedirs
         eye3 = np.eye(3, dtype=self.dtype)
         for k, j in enumerate(MOVING):  # the joints move with the shape too: w (I - R) dJ
             ids = self.moved[k]
@@ -124,7 +163,7 @@ class Projection:
             shape[:, ids, :, :N_SHAPE] += body[:, ids] @ slide @ self.model.joint_shapedirs[j].astype(self.dtype)
         shape = self._summed(shape) if len(self.owner) else shape
         shape[..., N_SHAPE] = posed.uv - self.centre
-        return posed.uv, jac, shape
+        return shape
 
     def _mixed(self, x: np.ndarray) -> np.ndarray:
         """Parts (F,M,3) -> landmarks (F,L,3)."""
@@ -144,28 +183,7 @@ class Projection:
             out[:, has] += x[:, self.model.landmark_vertices[has, slot]]
         return out
 
-    def _pose(self, p: np.ndarray) -> _Posed:
-        count = len(p)
-        r = np.stack([p[:, P.JAW], *P.eye_pose(p).reshape(-1, 2, 3).swapaxes(0, 1)], 1)
-        rot = rotations.matrix_from_axis_angle(r)
-        v = self.parts + (p[:, P.EXPRESSION] @ self.expr.reshape(-1, 100).T).reshape(count, -1, 3)
-        v += np.tensordot(p[:, P.EYELIDS], self.lids, 1)
-        if self.posedirs is not None:
-            feature = (rot - np.eye(3, dtype=self.dtype)).reshape(count, 27)
-            v += (feature @ self.posedirs.reshape(27, -1)).reshape(v.shape)
-        x, about = v.copy(), []
-        for k, j in enumerate(MOVING):
-            ids = self.moved[k]
-            about.append((v[:, ids] - self.joints[k]) @ rot[:, k].swapaxes(1, 2))
-            x[:, ids] += self.weights[ids, j, None] * (about[-1] + self.joints[k] - v[:, ids])
-        camera_rot = P.camera_rotation(p)
-        turned = (self._mixed(x) - self.pivot) @ camera_rot.swapaxes(1, 2)
-        seen = turned + p[:, None, P.TRANSLATION]
-        seen[..., 2] = np.maximum(seen[..., 2], 0.05)  # a wild step must not put the face behind the camera
-        uv = self.focal * seen[..., :2] / seen[..., 2:] + self.centre
-        return _Posed(r, rot, about, turned, camera_rot, seen, uv)
-
-    def _view(self, posed: _Posed) -> np.ndarray:
+    def _view(self, posed: Posed) -> np.ndarray:
         near = self.focal / posed.seen[..., 2]
         view = np.zeros((*near.shape, 2, 3), self.dtype)
         view[..., 0, 0] = view[..., 1, 1] = near
@@ -177,7 +195,7 @@ class Projection:
         still = (1 - w.sum(1))[:, None, None] * np.eye(3, dtype=self.dtype)
         return still + np.tensordot(rot, w, ([1], [1])).transpose(0, 3, 1, 2)
 
-    def _rotation_slope(self, posed: _Posed, left: np.ndarray, k: int) -> np.ndarray:
+    def _rotation_slope(self, posed: Posed, left: np.ndarray, k: int) -> np.ndarray:
         """d vec(R_k) / d axis-angle, (F,9,3): dR = skew(J_l dr) R."""
         turns = rotations.skew(left[:, k].swapaxes(1, 2))  # (F,3 components,3,3)
         return (turns @ posed.rot[:, None, k]).reshape(-1, 3, 9).swapaxes(1, 2)

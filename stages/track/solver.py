@@ -32,7 +32,7 @@ class FrameSolver:
 
     def __init__(self, projection: Projection, trust: np.ndarray, unit: float, priors: P.Priors):
         d = projection.dtype
-        self.projection, self.unit, self.trust = projection, d(unit), trust.astype(d)
+        self.projection, self.unit, self.trust, self.priors = projection, d(unit), trust.astype(d), priors
         self.mean, self.precision = priors.mean.astype(d), priors.precision.astype(d)
         self.smoothness, self.lid_bound = priors.smoothness.astype(d), d(priors.lid_bound)
 

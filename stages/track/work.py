@@ -5,25 +5,24 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from avatarmake import head_model
-from avatarmake.contract.layout import IMAGE_SIZE, tracking_file
+from avatarmake.contract.layout import tracking_file
 from avatarmake.detection import N_BLENDSHAPES, N_LANDMARKS, FaceMesh
 from avatarmake.errors import StageError
 from avatarmake.files.locking import locked
 from avatarmake.files.whole import whole
 from avatarmake.formats.tracking import LEFT_BLINK, RIGHT_BLINK, Tracking, write_tracking
-from avatarmake.geometry import jitter
 from avatarmake.geometry.cameras import cam_from_extrinsics, intrinsics_from_focal
 from stages.track import identity, parameters, points, quality
 from stages.track.chunks import Chunks
 from stages.track.doubt import Doubts
 from stages.track.landmarks import SEVERAL, LandmarkerDetector, MeshDetector, has_face, open_detector, read
-from stages.track.projection import Projection
-from stages.track.solver import FrameSolver
+from stages.track.person import SIZE, Person, PersonSolver, read_person, write_person
+from stages.track.refine import TOGETHER
 
-SIZE = (IMAGE_SIZE, IMAGE_SIZE)
 SAMPLES = 96  # frames from which the keyframes are taken
 
 
@@ -41,6 +40,7 @@ class Plan:
     landmarker: Path | None = None  # the asset to detect with; None: the mesh
     eyelids: str = "solver"  # or the landmarker's scores
     path: np.ndarray | None = None  # where the person is, if there are others: landmarks.whereabouts
+    refine: bool = True  # frames are held against the person's own texture too
 
     @property
     def detector(self) -> str:
@@ -78,7 +78,7 @@ class Worker:
         self.plan = plan
         self._detector: MeshDetector | LandmarkerDetector | None = None
         self._mesh: FaceMesh | None = None
-        self._solver: FrameSolver | None = None
+        self._solver: PersonSolver | None = None
 
     @property
     def detector(self) -> MeshDetector | LandmarkerDetector:
@@ -98,7 +98,7 @@ class Worker:
             if graph is not None:
                 graph.close()
 
-    def detect(self, chunk: int) -> tuple[int, float]:
+    def detect(self, chunk: int) -> tuple[int, dict[str, float]]:
         """Landmarks of a chunk into its file, blendshapes and doubts beside it -> frames, seconds."""
         started = time.perf_counter()
         plan, (first, last) = self.plan, self.plan.chunks.span(chunk)
@@ -120,30 +120,32 @@ class Worker:
         ):
             with whole(path) as temporary:
                 np.save(temporary, content)
-        return last - first, time.perf_counter() - started
+        return last - first, {"detector": time.perf_counter() - started}
 
-    def identify(self) -> float:
-        """Shape and focal length, once for all shards: the first to come solves, the others wait -> seconds."""
+    def identify(self) -> tuple[int, dict[str, float]]:
+        """Shape, focal length and texture, once for all shards: the first to come solves, the others wait."""
         plan, started = self.plan, time.perf_counter()
+        seconds = {}
         with locked(plan.scratch / "identity.lock"):
             if not plan.identity.exists():
                 head = head_model.load(plan.head)
+                numbers, seen = self._samples()
                 fitted = points.chosen(plan.landmarks, head.landmark_ids)
-                with whole(plan.identity) as path:
-                    person = identity.from_samples(
-                        self._samples(),
-                        head.at_landmarks(fitted),
-                        points.TRUST[fitted],
-                        plan.focal,
-                        SIZE,
-                        parameters.priors(plan.fps),
-                    )
-                    np.savez(path, **vars(person))
-        return time.perf_counter() - started
+                model, trust, priors = head.at_landmarks(fitted), points.TRUST[fitted], parameters.priors(plan.fps)
+                together = TOGETHER if plan.refine else 1.0
+                who = Person(identity.from_samples(seen, model, trust, plan.focal, SIZE, priors, together), [])
+                seconds["identity"] = time.perf_counter() - started
+                if plan.refine:
+                    started = time.perf_counter()
+                    who = self._solver_of(who).textured(numbers, seen)
+                    seconds["texture"] = time.perf_counter() - started
+                write_person(plan.identity, who)
+        return plan.count, seconds
 
-    def _samples(self) -> np.ndarray:
-        """Landmarks of up to 96 frames spread over the video, each detected by itself: the same whichever shard asks.
+    def _samples(self) -> tuple[np.ndarray, np.ndarray]:
+        """Up to 96 frames (n,) spread over the video and their landmarks (n,478,2), each detected by itself.
 
+        The same whichever shard asks.
         A face seen rarely is looked for in more and more frames. Raises StageError when there is none at all.
         """
         looked: set[int] = set()
@@ -153,40 +155,38 @@ class Worker:
             looked |= set(todo)
             found = self.detector.each(todo)
             if has_face(found).any():
-                return found[has_face(found)]
+                return np.array(todo)[has_face(found)], found[has_face(found)]
             count *= 4
         what = f"no face in any of its {most} images"
         raise StageError(what, self.plan.frames, "Choose a video in which one person faces the camera")
 
-    def solve(self, chunk: int) -> tuple[int, float]:
+    def solve(self, chunk: int) -> tuple[int, dict[str, float]]:
         """Parameters of a chunk into tracking/*.npz, its figures into its own file -> frames, seconds.
 
-        The seconds are the solver's own, without the writing.
+        The seconds are the solvers' own, without the writing.
         """
         plan, (first, last) = self.plan, self.plan.chunks.span(chunk)
         numbers, detected = self._landmarks(chunk)
         own = (numbers >= first) & (numbers < last)
-        figures, seconds, iterations = {}, 0.0, 0
+        figures, seconds, iterations = {}, {"solver": 0.0}, 0
         if own.any():
-            solver = self.solver
-            started = time.perf_counter()
-            target = detected[:, solver.fitted]
-            steady = jitter.apart(numbers, detected[:, jitter.RIGID])  # nothing is smooth across a cut
-            begin = identity.start(solver.frames.projection, target, solver.priors, steady)
-            solution = solver.frames.solve(begin, target, steady)
-            seconds, iterations = time.perf_counter() - started, solution.iterations
-            p = solution.p[own]
-            figures = quality.measure(solver.every.uv(p), detected[own], solver.every.model.landmark_ids)
+            run = self.solver.solve(numbers, detected)
+            seconds, iterations, p = run.seconds, run.iterations, run.p[own]
+            figures = quality.measure(self.solver.every.uv(p), detected[own], self.solver.every.model.landmark_ids)
             self._write(chunk, numbers[own], p, detected[own])
         with whole(plan.solved(chunk)) as path:
             np.savez(path, numbers=numbers[own], iterations=iterations, **figures)
         return last - first, seconds
 
     @property
-    def solver(self) -> "VideoSolver":
+    def solver(self) -> PersonSolver:
         if self._solver is None:
-            self._solver = VideoSolver(self.plan)
+            self._solver = self._solver_of(read_person(self.plan.identity))
         return self._solver
+
+    def _solver_of(self, who: Person) -> PersonSolver:
+        plan = self.plan
+        return PersonSolver(head_model.load(plan.head), plan.landmarks, plan.fps, who, partial(read, plan.frames))
 
     def _landmarks(self, chunk: int) -> tuple[np.ndarray, np.ndarray]:
         """The frames with a face that the solver looks at: numbers (F,), detections (F,478,2)."""
@@ -200,7 +200,7 @@ class Worker:
         return np.arange(first, last)[seen], found[seen]
 
     def _write(self, chunk: int, numbers: np.ndarray, p: np.ndarray, detected: np.ndarray) -> None:
-        person = self.solver.identity
+        person = self.solver.person.identity
         eyelids, blendshapes = p[:, parameters.EYELIDS], [None] * len(numbers)
         if self.plan.landmarker:
             blendshapes = np.load(self.plan.blendshapes(chunk))[numbers - self.plan.chunks.span(chunk)[0]]
@@ -225,25 +225,6 @@ class Worker:
             write_tracking(tracking_file(self.plan.out, int(i)), frame)
 
 
-class VideoSolver:
-    """The solver for one video's identity; `fitted` are the landmarks it looks at, `every` projects all there are."""
-
-    def __init__(self, plan: Plan):
-        head = head_model.load(plan.head)
-        self.identity = read_identity(plan.identity)
-        self.priors = parameters.priors(plan.fps)
-        self.fitted = points.chosen(plan.landmarks, head.landmark_ids)
-        person = (self.identity.shape, self.identity.focal, SIZE)
-        self.every = Projection(head.at_landmarks(head.landmark_ids), *person)
-        projection = Projection(head.at_landmarks(self.fitted), *person)
-        self.frames = FrameSolver(projection, points.TRUST[self.fitted], self.identity.unit, self.priors)
-
-
-def read_identity(path: Path) -> identity.Identity:
-    with np.load(path) as npz:
-        return identity.Identity(npz["shape"], float(npz["focal"]), float(npz["unit"]), int(npz["iterations"]))
-
-
 # --- in worker processes -------------------------------------------------------------------------------------------
 
 _worker: Worker
@@ -251,16 +232,17 @@ _worker: Worker
 
 def begin(plan: Plan) -> None:
     global _worker
+    cv2.setNumThreads(1)  # a worker has one core
     _worker = Worker(plan)
 
 
-def detect(chunk: int) -> tuple[int, float]:
+def detect(chunk: int) -> tuple[int, dict[str, float]]:
     return _worker.detect(chunk)
 
 
-def identify() -> float:
+def identify() -> tuple[int, dict[str, float]]:
     return _worker.identify()
 
 
-def solve(chunk: int) -> tuple[int, float]:
+def solve(chunk: int) -> tuple[int, dict[str, float]]:
     return _worker.solve(chunk)

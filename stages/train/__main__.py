@@ -9,6 +9,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("MKL_CBWR", "AUTO")  # MKL promises equal sums run after run only where it is asked to
 
+import numba
 import numpy as np
 import torch
 
@@ -19,11 +20,12 @@ from avatarmake.contract.stage import Job
 from avatarmake.errors import Exit, StageError
 from avatarmake.files.whole import whole
 from avatarmake.formats import images
-from stages.train import STAGE, evaluation
+from stages.train import STAGE, evaluation, held_out, posture
 from stages.train.avatar import Avatar, fresh
 from stages.train.backend import choose
 from stages.train.dataset import Dataset
 from stages.train.network import Code
+from stages.train.pace import Pace
 from stages.train.split import split
 from stages.train.trainer import Schedule, Trainer
 
@@ -40,7 +42,7 @@ def run(job: Job) -> dict:
         raise StageError("there must be at least one step and one Gaussian", exit=Exit.USAGE)
     trainer = prepare(job)
     train(job, trainer)
-    result = evaluate(job, trainer)
+    result = held_out.evaluate(job.out, trainer)
     write_canonical(job.out / "canonical.ply", trainer)
     save(job.out, trainer, final=True)
     (job.out / SECONDS).unlink(missing_ok=True)
@@ -60,8 +62,11 @@ def prepare(job: Job) -> Trainer:
     state = torch.load(path, weights_only=True) if job.resumed and path.exists() else None
     if state:
         avatar = Avatar.restored(state, backend)
+        dataset.hold_body(avatar.seconds)
     else:
-        avatar = fresh(dataset, parts.train, config.gaussians, config.seed, backend)
+        dataset.hold_body(seconds := posture.seconds(dataset, parts.train))
+        print(f"train: {posture.words(seconds)}", flush=True)
+        avatar = fresh(dataset, parts.train, config.gaussians, config.seed, backend, seconds)
     trainer = Trainer(avatar, dataset, parts, schedule, config.mouth_weight)
     if state:
         trainer.restore(state)
@@ -77,8 +82,9 @@ def train(job: Job, trainer: Trainer) -> None:
     before = trainer.seconds[-1] if trainer.seconds else 0.0
     started, losses, errors = time.monotonic(), [], []
     (job.out / "previews").mkdir(exist_ok=True)
+    pace = Pace(tuple(sorted({trainer.avatar.backend.threads, 1}, reverse=True)), numba.set_num_threads)
     for _ in progress(range(trainer.steps, trainer.schedule.iterations), label="train", unit="steps"):
-        loss, mse = trainer.step()
+        loss, mse = pace(trainer.step)
         losses.append(loss)
         errors.append(mse)
         step, end = trainer.steps, trainer.steps == trainer.schedule.iterations
@@ -134,50 +140,33 @@ def save(out: Path, trainer: Trainer, final: bool = False) -> None:
         torch.save(state, file)
 
 
-def evaluate(job: Job, trainer: Trainer) -> dict:
-    """Render every held-out frame to test/, and write evaluation.json."""
-    (job.out / "test").mkdir(exist_ok=True)
-    resolution, splits = trainer.schedule.resolution, {}
-    for name, frames in (("last", trainer.split.last), ("blocks", trainer.split.blocks)):
-        numbers, measures = [trainer.dataset.numbers[i] for i in frames], []
-        for i, number in zip(frames, numbers, strict=True):
-            rendered = trainer.picture_of(i, resolution)
-            images.write_png(job.out / "test" / f"{number:05d}.png", rendered)
-            measures.append(evaluation.measure(rendered, trainer.dataset.picture(i, resolution)))
-        splits[name] = evaluation.summary(numbers, measures)
-    result = {
-        "resolution": resolution,
-        "gaussians": len(trainer.avatar.surface.spacing),
-        "iterations": trainer.steps,
-        "train_frames": len(trainer.split.train),
-        "note": trainer.split.note,
-        "splits": splits,
-    }
-    with whole(job.out / "evaluation.json") as temporary:
-        temporary.write_text(json.dumps(result, indent=1))
-    return result
-
-
 def write_canonical(path: Path, trainer: Trainer) -> None:
     zeros = [np.zeros((1, n), np.float32) for n in (100, 3, 6, 2, 3)]
     ply.write(path, *trainer.avatar.gaussians(Code.raw(*zeros)[0], trainer.dataset.neutral()))
 
 
 def facts(trainer: Trainer, result: dict) -> dict:
-    figures = {name: {k: s[k] for k in evaluation.FIGURES} for name, s in result["splits"].items()}
-    for name, s in figures.items():
+    for name, s in result["splits"].items():
         if s["psnr_full"] is not None:
-            head = "-" if s["psnr_head"] is None else f"{s['psnr_head']:.2f}"
-            print(f"unseen frames, {name}: {s['psnr_full']:.2f} dB full, {head} dB head, ssim {s['ssim']:.3f}")
+            print(f"unseen frames, {name}: {_decibels(s)}, ssim {s['ssim']:.3f}")
+            tracked, fitted = (_decibels(s["fit"][name]) for name in ("as_tracked", "as_fitted"))
+            print(f"    {len(s['fit']['frames'])} of them as tracked: {tracked}; as fitted: {fitted}")
+    figures = {name: {k: s[k] for k in evaluation.FIGURES} for name, s in result["splits"].items()}
     return {
         "frames_in": len(trainer.dataset),
         "frames_out": len(trainer.split.train),
         "held_out": len(trainer.split.held_out),
+        "body_seconds": trainer.avatar.seconds,
         "device": str(trainer.avatar.backend.device),
         "note": trainer.split.note,
         "curve_seconds": trainer.seconds,
         **figures,
     }
+
+
+def _decibels(figures: dict) -> str:
+    head = "-" if figures["psnr_head"] is None else f"{figures['psnr_head']:.2f}"
+    return f"{figures['psnr_full']:.2f} dB full, {head} dB head"
 
 
 if __name__ == "__main__":

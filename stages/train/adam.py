@@ -3,9 +3,30 @@
 torch.optim would do, but making one imports PyTorch's compiler: seconds of every start, and 100 MB.
 """
 
+import math
+
+import numba as nb
+import numpy as np
 import torch
 
+from avatarmake.avatar.projection import CACHE, STRICT, f4
+
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-15
+MANY = 50_000  # numbers that are worth waiting for another thread
+
+
+def _move(parameter, gradient, first, second, rate, root_bias):
+    """One step of flat arrays: p -= rate first / (root_bias sqrt(second) + EPSILON), which has the biases in it."""
+    for i in nb.prange(len(parameter)):
+        g = gradient[i]
+        m = first[i] + f4(1 - BETA1) * (g - first[i])
+        v = f4(BETA2) * second[i] + f4(1 - BETA2) * g * g
+        first[i], second[i] = m, v
+        parameter[i] -= rate * m / (root_bias * math.sqrt(v) + f4(EPSILON))
+
+
+_few = nb.njit(fastmath=STRICT, cache=CACHE)(_move)
+_many = nb.njit(parallel=True, fastmath=STRICT, cache=CACHE)(_move)
 
 
 class Adam:
@@ -21,12 +42,16 @@ class Adam:
     def step(self, factor: float) -> None:
         """One step along the parameters' gradients, which are then forgotten. `factor` scales every rate."""
         self.steps += 1
-        first_bias, second_bias = 1 - BETA1**self.steps, 1 - BETA2**self.steps
+        first_bias, root_bias = 1 - BETA1**self.steps, (1 - BETA2**self.steps) ** -0.5
         for (p, rate), first, second in zip(self.rates, self.first, self.second, strict=True):
-            first.lerp_(p.grad, 1 - BETA1)
-            second.mul_(BETA2).addcmul_(p.grad, p.grad, value=1 - BETA2)
-            root = second.sqrt().mul_(second_bias**-0.5).add_(EPSILON)
-            p.addcdiv_(first, root, value=-rate * factor / first_bias)
+            rate = rate * factor / first_bias
+            if p.device.type == "cpu":
+                move = _many if p.numel() >= MANY else _few
+                move(*(_flat(x) for x in (p, p.grad, first, second)), f4(rate), f4(root_bias))
+            else:
+                first.lerp_(p.grad, 1 - BETA1)
+                second.mul_(BETA2).addcmul_(p.grad, p.grad, value=1 - BETA2)
+                p.addcdiv_(first, second.sqrt().mul_(root_bias).add_(EPSILON), value=-rate)
             p.grad = None
 
     def state(self) -> dict:
@@ -37,3 +62,8 @@ class Adam:
         for mine, saved in ((self.first, state["first"]), (self.second, state["second"])):
             for a, b in zip(mine, saved, strict=True):
                 a.copy_(b)
+
+
+def _flat(x: torch.Tensor) -> np.ndarray:
+    """A tensor's own numbers, one after the other; of a gradient that lies otherwise, a copy."""
+    return x.detach().contiguous().view(-1).numpy()

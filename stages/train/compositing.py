@@ -9,12 +9,13 @@ from stages.train.losses import HEAD, MOUTH
 
 @nb.njit(fastmath=STRICT, cache=CACHE)
 def composite(image, alpha, neckhead, mouth, side):
-    """(H,H,3) and three masks (H,H), all uint8 -> pixels (3,side,side), labels (side,side), uint8.
+    """(H,H,3) and three masks (H,H), all uint8 -> pixels (3,side,side), cover, labels (side,side), uint8.
 
     picture = image cover + white (1 - cover), cover = alpha neckhead; then the mean over blocks of pixels, H being a
     whole multiple of side. A label is set where its mask covers more than half of the block.
     """
-    pixels, labels = np.empty((3, side, side), np.uint8), np.zeros((side, side), np.uint8)
+    pixels, cover_of = np.empty((3, side, side), np.uint8), np.empty((side, side), np.uint8)
+    labels = np.zeros((side, side), np.uint8)
     k = image.shape[0] // side
     area = f4(k * k)
     for v in range(side):
@@ -32,5 +33,6 @@ def composite(image, alpha, neckhead, mouth, side):
             pixels[0, v, u] = np.uint8(red / area + f4(0.5))
             pixels[1, v, u] = np.uint8(green / area + f4(0.5))
             pixels[2, v, u] = np.uint8(blue / area + f4(0.5))
+            cover_of[v, u] = np.uint8(f4(255) * covered / area + f4(0.5))
             labels[v, u] = MOUTH * (in_mouth > f4(127.5) * area) + HEAD * (covered > f4(0.5) * area)
-    return pixels, labels
+    return pixels, cover_of, labels

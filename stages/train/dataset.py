@@ -18,6 +18,7 @@ from avatarmake.formats import images
 from avatarmake.formats.descriptions import read_index
 from avatarmake.formats.frame import read_frame
 from avatarmake.geometry import cameras, rotations
+from avatarmake.head_model.body import body, root_weights
 from avatarmake.head_model.model import HeadModel
 from stages.train.compositing import composite
 
@@ -27,14 +28,23 @@ PARTS = ("image", "alpha", "neckhead", "mouth")
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """What one frame is compared with. `pixels` (3,H,W) and `labels` (H,W), bits MOUTH and HEAD, are uint8."""
+    """What one frame is compared with, all uint8.
+
+    `pixels` (3,H,W) over white; `cover` (H,W), 255 where nothing of the ground is seen; `labels` (H,W), bits MOUTH and
+    HEAD.
+    """
 
     pixels: np.ndarray
+    cover: np.ndarray
     labels: np.ndarray
 
     @property
     def nbytes(self) -> int:
-        return self.pixels.nbytes + self.labels.nbytes
+        return self.pixels.nbytes + self.cover.nbytes + self.labels.nbytes
+
+    def over_black(self) -> np.ndarray:
+        """(3,H,W) uint8."""
+        return np.maximum(self.pixels.astype(np.int16) - (255 - self.cover.astype(np.int16)), 0).astype(np.uint8)
 
 
 class Dataset:
@@ -61,6 +71,7 @@ class Dataset:
         self.translation = np.stack([r.t for r in records])
         # (F,3) axis-angle: how the head is turned to the camera, zero where it looks straight into it
         self.view = rotations.axis_angle_from_matrix(cameras.FLIP @ self.rotation).astype(np.float32)
+        self.hold_body(0.0)
         self._kept: dict = {}
         self._room = {"pictures": KEEP, "meshes": KEEP / 2}
 
@@ -109,6 +120,11 @@ class Dataset:
     def identity(self) -> np.ndarray:
         return self.model.identity(self.shape)
 
+    def hold_body(self, seconds: float) -> None:
+        """The body under the head, of whose motion it follows what lasts so long; before any mesh is asked for."""
+        camera = (self.rotation, self.translation, self.intrinsics)
+        self.body = body(self.model, self.shape, *camera, np.asarray(self.index["times"], np.float64), seconds)
+
     def vertices(self, i: int) -> np.ndarray:
         """(V,3) float32: the tracked mesh of frame i."""
         return self._keep(("mesh", i), "meshes", lambda: self._pose(slice(i, i + 1))[0])
@@ -116,7 +132,7 @@ class Dataset:
     def _pose(self, which: slice) -> np.ndarray:
         parts = (self.expression, self.jaw_pose, self.eye_pose, self.eyelids)
         posed = self.model.vertices(self.shape, *(p[which] for p in parts), identity=self.identity)
-        return np.ascontiguousarray(posed, np.float32)
+        return np.ascontiguousarray(self.body.bend(posed, root_weights(self.model), which), np.float32)
 
     def neutral(self) -> np.ndarray:
         """(V,3): this person's head without expression."""

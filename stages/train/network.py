@@ -71,9 +71,11 @@ class Deformation(nn.Module):
         self.out = nn.Linear(HIDDEN, COLUMNS, bias=False)  # the base is its bias
         nn.init.zeros_(self.out.weight)  # at the start every frame is its base
 
-    def forward(self, raw: torch.Tensor) -> torch.Tensor:
-        """raw code (114,) -> learned (N,COLUMNS), as binding.bind takes it."""
-        layer = self.layer(torch.relu(self.hidden(self.code(raw))))
+    def forward(self, raw: torch.Tensor, shift: torch.Tensor | None = None) -> torch.Tensor:
+        """raw code (114,) -> learned (N,COLUMNS), as binding.bind takes it. `shift` (COMPONENTS,) is added to what the
+        raw code comes to."""
+        code = self.code(raw) if shift is None else self.code(raw) + shift
+        layer = self.layer(torch.relu(self.hidden(code)))
         weights, bias = layer[: LATENT * HIDDEN].view(LATENT, HIDDEN), layer[LATENT * HIDDEN :]
         features = torch.relu(torch.addmm(bias, self.latent, weights))
         return torch.addmm(self.base, features, self.out.weight.T * SHARE)

@@ -4,21 +4,16 @@ Six numbers a frame: a rotation vector about the head's origin and a translation
 of two parts. One is a linear function of the expression's code, shared by all frames: a detector errs alike where the
 face and its view are alike, and what all frames teach is learned in a few epochs. The other is a frame's own.
 
-An unseen frame is never judged with what its own picture would say. It gets what frames of like codes got: the mean of
-a Gaussian process over the training frames' corrections (Rasmussen and Williams, 2006, eq. 2.23), which far from them
-goes back to their mean. The shared part alone would go on growing there.
+An unseen frame is never judged with what its own picture would say. It gets what frames of like codes got
+(avatarmake/avatar/correction.py), which far from them is their mean. The shared part alone would go on growing there.
 """
 
 from functools import cached_property
 
 import numpy as np
 
-from avatarmake.avatar.correction import UNIT, corrected
+from avatarmake.avatar.correction import UNIT, WITNESSES, Witnesses, corrected
 from avatarmake.geometry import rotations
-
-REACH = 0.6  # of the median distance between codes: how far alike goes
-NOISE = 0.1  # variance of a correction's error, in that of the corrections
-WITNESSES = 800  # training frames that speak for unseen ones, at most: their number squared is kept
 
 
 class Poses:
@@ -48,31 +43,16 @@ class Poses:
     def expected(self, i: int) -> np.ndarray:
         """(6,) correction of any frame, from the training frames of like codes."""
         if self._taught is None:
-            corrections = np.stack([self.learned(k) for k in self._witnesses])
-            mean = corrections.mean(0)
-            self._taught = mean, self._precision @ (corrections - mean)
-        mean, weights = self._taught
-        alike = self._alike(self.codes[i][None], self.codes[self._witnesses])[0]
-        return np.round(mean + alike @ weights, 6)  # BLAS rounds by alignment: a resumed run must not differ
+            self._taught = self._witnesses.weights(np.stack([self.learned(k) for k in self._speaking]))
+        return self._witnesses.expected(self.codes[i], *self._taught)
 
     @cached_property
-    def _witnesses(self) -> list[int]:
+    def _speaking(self) -> list[int]:
         return list(self.train[:: -(-len(self.train) // WITNESSES)])
 
     @cached_property
-    def _reach(self) -> float:
-        codes = self.codes[self._witnesses]
-        return REACH * float(np.sqrt(np.median(_squared_distances(codes, codes)))) or 1.0
-
-    @cached_property
-    def _precision(self) -> np.ndarray:
-        """(W,W): inverse of the witnesses' covariance, noise included."""
-        codes = self.codes[self._witnesses]
-        return np.linalg.inv(self._alike(codes, codes) + NOISE * np.eye(len(codes)))
-
-    def _alike(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """(A,K), (B,K) codes -> (A,B): 1 where they are equal, 0 far apart."""
-        return np.exp(-_squared_distances(a, b) / (2 * self._reach**2))
+    def _witnesses(self) -> Witnesses:
+        return Witnesses(self.codes[self._speaking])
 
     def step(
         self, i: int, rotation: np.ndarray, d_rotation: np.ndarray, d_translation: np.ndarray, factor: float
@@ -99,11 +79,6 @@ class Poses:
 
 
 STATE = ("own", "own_first", "own_second", "shared", "shared_first", "shared_second", "steps")
-
-
-def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(A,K), (B,K) -> (A,B)."""
-    return np.maximum((a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * a @ b.T, 0)
 
 
 def _adam(first: np.ndarray, second: np.ndarray, gradient: np.ndarray, b1: float, b2: float, step: int) -> np.ndarray:

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from stages.train.adam import Adam
-from stages.train.avatar import Avatar, codes
+from stages.train.avatar import WHITE, Avatar, codes
 from stages.train.dataset import Dataset
+from stages.train.fitting import Fit
 from stages.train.poses import Poses
 from stages.train.split import Split
 
@@ -90,32 +91,33 @@ class Trainer:
         i = self.schedule.frame(self.steps, self.split.train, self.line)
         resolution, factor = self.schedule.resolution_at(self.steps), self.schedule.rate(self.steps)
         device = self.avatar.backend.device
-        turn, shift = self.poses.camera(i, self.dataset.rotation[i], self.dataset.translation[i])
+        turn, shift = self.camera_of(i)
         rotation = torch.from_numpy(turn).to(device).requires_grad_()
         translation = torch.from_numpy(shift).to(device).requires_grad_()
-        image = self.render(i, rotation, translation, resolution, self.schedule.noise(self.steps, self.codes.shape[1]))
-        picture = self.dataset.picture(i, resolution)
-        loss, mse = self.avatar.backend.huber(image, picture.pixels, picture.labels, self.mouth_weight)
+        raw = self.codes[i] + CODE_NOISE * self.schedule.noise(self.steps, self.codes.shape[1])
+        camera = self.dataset.camera(resolution)
+        image = self.avatar.render(raw, self.dataset.vertices(i), rotation, translation, camera)
+        loss, mse = self.avatar.backend.huber(image, self.dataset.picture(i, resolution), self.mouth_weight)
         loss.backward()
         self.optimiser.step(factor)
         self.poses.step(i, turn, rotation.grad.cpu().numpy(), translation.grad.cpu().numpy(), factor)
         self.steps += 1
         return loss.item(), mse.item()
 
-    def render(self, i: int, rotation: torch.Tensor, translation: torch.Tensor, resolution: int, noise=None):
-        raw = self.codes[i] if noise is None else self.codes[i] + CODE_NOISE * noise
-        return self.avatar.render(
-            raw, self.dataset.vertices(i), rotation, translation, self.dataset.camera(resolution)
-        )
+    def camera_of(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        """World-to-camera (3,3), (3,) of frame i, corrected; other frames' corrections tell an unseen one's."""
+        return self.poses.camera(i, self.dataset.rotation[i], self.dataset.translation[i])
 
-    def picture_of(self, i: int, resolution: int) -> np.ndarray:
-        """(H,W,3) uint8: frame i as the avatar shows it; other frames' corrections tell an unseen one's."""
-        turn, shift = self.poses.camera(i, self.dataset.rotation[i], self.dataset.translation[i])
+    def picture_of(self, i: int, resolution: int, ground: tuple = WHITE, fit: Fit | None = None) -> np.ndarray:
+        """(H,W,3) uint8: frame i as the avatar shows it, as it was tracked or as `fit` says."""
+        turn, shift = self.camera_of(i) if fit is None else (fit.rotation, fit.translation)
         device = self.avatar.backend.device
+        turn, shift = (torch.from_numpy(x).to(device) for x in (turn, shift))
+        code = None if fit is None else torch.from_numpy(fit.code).to(device)
+        camera = self.dataset.camera(resolution)
         with torch.no_grad():
-            where = (torch.from_numpy(turn).to(device), torch.from_numpy(shift).to(device))
-            image = self.render(i, *where, resolution)[:3].clamp(0, 1).cpu().numpy()
-        return np.rint(image.transpose(1, 2, 0) * 255).astype(np.uint8)
+            image = self.avatar.render(self.codes[i], self.dataset.vertices(i), turn, shift, camera, ground, code)
+        return np.rint(image[:3].clamp(0, 1).cpu().numpy().transpose(1, 2, 0) * 255).astype(np.uint8)
 
     def state(self) -> dict:
         poses = {k: torch.from_numpy(v) for k, v in self.poses.state().items()}

@@ -59,13 +59,22 @@ def test_a_few_frames_have_a_rest_too():
 
 def test_lids_close_as_far_as_they_can_and_rest_where_one_s_own_do():
     p = performance(100)
-    rest, own = neutral.find(p).parameters, Parameters.neutral()._replace(eyelids=np.array([0.2, 0.3], np.float32))
-    asked = transfer.transfer(replace(p, eyelids=np.ones((100, 2), np.float32)), rest, own, gain=3.0)
-    assert np.allclose(asked.eyelids, 1)
-    asked = transfer.transfer(replace(p, eyelids=np.tile(rest.eyelids, (100, 1))), rest, own, gain=3.0)
-    assert np.allclose(asked.eyelids, own.eyelids, atol=1e-6)
-    gaze = asked.eye_pose - (p.eye_pose - rest.eye_pose)
-    assert np.allclose(gaze, own.eye_pose, atol=1e-6)  # gain is for the face, not for where it looks
+    theirs, lids = neutral.find(p), np.array([0.2, 0.3], np.float32)
+    own = neutral.zero()._replace(
+        parameters=Parameters.neutral()._replace(eyelids=lids), closed=np.array([0.8, 0.9], np.float32)
+    )
+    assert theirs.closed == pytest.approx([0.98, 0.98])
+    for asked, expected in ((theirs.closed, own.closed), (theirs.parameters.eyelids, lids)):
+        came = transfer.transfer(replace(p, eyelids=np.tile(asked, (100, 1))), theirs, own, gain=3.0)
+        assert np.allclose(came.eyelids, expected, atol=1e-6)
+    gaze = came.eye_pose - (p.eye_pose - theirs.parameters.eye_pose)
+    assert np.allclose(gaze, own.parameters.eye_pose, atol=1e-6)  # gain is for the face, not for where it looks
+
+
+def test_an_eye_that_never_blinks_may_be_asked_to():
+    p = performance(50)
+    p = replace(p, eyelids=np.full((50, 2), 0.1, np.float32))
+    assert np.array_equal(neutral.find(p).closed, [1, 1])
 
 
 def test_the_head_moves_on_the_picture_as_the_driver_s():
@@ -73,12 +82,23 @@ def test_the_head_moves_on_the_picture_as_the_driver_s():
     own = replace(own, t=own.t + np.array([0.1, -0.05, 0.4], np.float32), image_size=(256, 256))
     own = replace(own, intrinsics=cameras.intrinsics_from_focal(900, (256, 256)).astype(np.float32))
     rotation, translation = transfer.as_driver(driver, own)
-    assert np.array_equal(rotation, driver.R)
+    angles = [rotations.axis_angle_from_matrix(cameras.FLIP @ r)[:, 1] for r in (rotation, driver.R, own.R)]
+    asked = angles[1] - np.median(angles[1]) + np.median(angles[2])
+    assert np.allclose(angles[0], asked, atol=1e-3)  # all turn about one axis
+    assert np.array_equal(transfer.as_driver(driver, own, absolute=True)[0], driver.R)
     moved = replace(own, times=driver.times, R=rotation, t=translation)
     (a, depth), (b, own_depth) = transfer.on_picture(driver), transfer.on_picture(moved)
     assert np.allclose(a - np.median(a, 0), b - np.median(b, 0), atol=1e-5)
     assert np.allclose(depth / np.median(depth), own_depth / np.median(own_depth), atol=1e-5)
     assert np.allclose(np.median(b, 0), np.median(transfer.on_picture(own)[0], 0), atol=1e-5)
+
+
+def test_a_face_that_a_tracker_sees_turned_moves_no_head():
+    """A part of a face's shape that is taken for a turn of the head goes with the driver, not with the motion."""
+    own = performance(300)
+    bias = rotations.matrix_from_axis_angle(np.array([0.03, 0.05, 0]))
+    driver = replace(own, R=(own.R @ bias).astype(np.float32))
+    assert np.allclose(transfer.as_driver(driver, own)[0], own.R, atol=2e-3)
 
 
 def test_one_s_own_motion_goes_there_and_back():

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+from functools import cache
 
 import numpy as np
 import pytest
@@ -34,6 +35,7 @@ def small_model(head, monkeypatch):
     monkeypatch.setattr(head_model, "load", lambda name: head)
 
 
+@cache
 def picture(index):
     """A round face that wanders over a blue ground."""
     y, x = np.mgrid[:512, :512]
@@ -65,7 +67,8 @@ def write_avatar(root, last, blocks):
             rendered[16:48, 16:48] = (210, 140, 110)
             images.write_png(root / "test" / f"{n:05d}.png", rendered)
         means = {k: float(np.mean([r[k] for r in rows])) if rows else None for k in ("psnr_full", "psnr_head", "ssim")}
-        splits[name] = {"frames": numbers, **means, "per_frame": rows}
+        fit = {"frames": numbers[:1], "as_tracked": means, "as_fitted": {k: v and v + 2 for k, v in means.items()}}
+        splits[name] = {"frames": numbers, **means, "per_frame": rows, "fit": fit}
     evaluation = {
         "resolution": RESOLUTION,
         "gaussians": 500,
@@ -83,6 +86,15 @@ def write_avatar(root, last, blocks):
         images.write_jpeg(root / "previews" / f"{step}.jpg", np.zeros((64, 128, 3), np.uint8))
 
 
+def true_masks(box):
+    """Of every sixth source frame: the face that write_masks() draws, all of it head, in the video's picture."""
+    frames = np.arange(0, 2 * FRAMES, 6)
+    masks = np.zeros((len(frames), 512, 640), np.uint8)
+    for mask, k in zip(masks, frames, strict=True):
+        mask[box[1] : box[1] + 512, box[0] : box[0] + 512] = np.where(picture(k // 2)[1], 255, 0)
+    return {"mask_frames": frames, "mask_alpha": masks, "mask_head": masks}
+
+
 def write_truth(path, head, box=(64, 0, 512)):
     """Truth that the tracker of synthetic.py hit exactly, seen by a camera whose centre is the crop's."""
     there = [synthetic.performance(i) for i in range(FRAMES) for _ in range(2)]  # every second source frame is used
@@ -96,7 +108,7 @@ def write_truth(path, head, box=(64, 0, 512)):
     np.savez(
         path, shape=there[0].shape, expression=[p.expression for p in there], jaw_pose=[p.jaw_pose for p in there],
         eye_pose=[p.eye_pose for p in there], eyelids=[p.eyelids for p in there], R=r, t=t, intrinsics=k,
-        image_size=(640, 512), landmarks=landmarks, fps=25,
+        image_size=(640, 512), landmarks=landmarks, fps=25, **true_masks(box),
     )  # fmt: skip
 
 

@@ -33,8 +33,11 @@ def test_metrics_are_complete(reported):
     assert (m["tracking"]["jitter_px"], m["tracking"]["jitter_px_raw"]) == (0.5, 0.8)
     assert m["tracking"]["truth"] is None
     assert 0 < m["convert"]["reprojection_px_max"] < 0.01
-    assert m["masks"] == {"images": FRAMES}
-    assert m["avatar"]["last"] == {"frames": 2, "psnr_full": 18.5, "psnr_head": 15.5, "ssim": 0.9}
+    assert m["masks"] == {"images": FRAMES, "truth": None}
+    last = {"psnr_full": 18.5, "psnr_head": 15.5, "ssim": 0.9}
+    fitted = {"psnr_full": 20.5, "psnr_head": 17.5, "ssim": 2.9}
+    fit = {"frames": 1, "as_tracked": last, "as_fitted": fitted}
+    assert m["avatar"]["last"] == {"frames": 2, **last, "fit": fit}
     assert m["avatar"]["blocks"]["psnr_head"] == 23.0
     assert (m["avatar"]["gaussians"], m["avatar"]["iterations"], m["avatar"]["resolution"]) == (500, 40, 64)
 
@@ -42,6 +45,7 @@ def test_metrics_are_complete(reported):
 def test_prints_the_figures_and_where_the_page_is(reported):
     subject, out = reported
     assert "12 of 12" in out and "26.00 dB whole picture" in out
+    assert "as tracked 18.50" in out and "20.50" in out
     assert f"report: {subject.directory('report') / 'index.html'}" in out
 
 
@@ -51,6 +55,7 @@ def test_the_page_stands_alone(reported):
     assert "http://" not in text and "https://" not in text and "<script" not in text
     assert 'src="data:video/mp4;base64,' in text
     assert text.count("data:image/jpeg;base64,") >= 12  # poster, samples of tracking and masks, worst, previews
+    assert "20.50 dB" in text and "as fitted" in text
     for words in ("Frame 12", "12 pictures", "500 Gaussians", "prefers-color-scheme: dark", "width=device-width"):
         assert words in text, words
     assert "a &lt;b&gt;note&lt;/b&gt;" in text.lower()  # what others wrote is text, not markup
@@ -154,6 +159,8 @@ def test_truth_that_was_hit(finished, report):
     assert t["rotation_error_degrees"]["median"] < 0.01
     assert t["translation_error_mm"]["sideways"] < 0.01 and t["translation_error_mm"]["depth"] < 0.01
     assert t["expression_correlation"] == pytest.approx(1)
+    assert t["face_motion_explained"] == pytest.approx(1)
+    assert t["gaze_correlation"] == {"up_down": None, "sideways": None}  # it does not move there either
     assert t["jaw_correlation"] is None  # it does not move there
     assert t["focal_error_pct"] == pytest.approx(0, abs=1e-4)
     assert "Blinks, truth and tracked" in page(subject)
@@ -166,13 +173,26 @@ def test_truth_that_was_missed(finished, report):
     turn = np.array([[np.cos(0.1), 0, np.sin(0.1)], [0, 1, 0], [-np.sin(0.1), 0, np.cos(0.1)]])
     there["R"] = there["R"] @ turn
     there["eyelids"] = there["eyelids"][:, ::-1]
+    there["expression"] = -there["expression"]
     there["intrinsics"][0, 0] *= 2
     np.savez(subject.truth, **there)
     report(subject)
     t = metrics(subject)["tracking"]["truth"]
     assert t["rotation_error_degrees"]["median"] == pytest.approx(np.degrees(0.1), abs=0.01)
     assert t["eyelid_correlation"]["left"] < 0.9
+    assert t["face_motion_explained"] < 0
     assert t["focal_error_pct"] == pytest.approx(-50, abs=0.01)
+
+
+def test_gaze_counts_while_the_eye_is_open():
+    rng = np.random.default_rng(0)
+    eyes, closure = rng.normal(size=(20, 6)), np.zeros((20, 2))
+    closure[15:, 0] = 0.9
+    tracked = eyes.copy()
+    tracked[15:, :3] = 7  # nobody sees where a closed eye looks
+    tracked[:, 4] *= -1  # the right eye's, sideways
+    found = truth._gaze(tracked, eyes, closure)
+    assert found == {"up_down": pytest.approx(1), "sideways": pytest.approx(-1)}
 
 
 def test_who_was_seen_and_what_counts_less(reported, finished, report):

@@ -14,14 +14,17 @@ from avatarmake.contract import layout
 from avatarmake.formats import images
 from avatarmake.formats.frame import FrameRecord, write_frame
 from avatarmake.geometry import cameras, rotations
+from avatarmake.head_model.body import body, root_weights
 from stages.train.binding import bind
 from stages.train.rasteriser import rasterise
 
 SIZE = 256
 
 
-def write(root: Path, frames: int, size: int = SIZE, gaussians: int = 5000) -> tuple[Path, Path]:
-    """-> dataset/, masks/ of `frames` images: a head that turns, opens its mouth and smiles."""
+def write(
+    root: Path, frames: int, size: int = SIZE, gaussians: int = 5000, body_seconds: float = 0.0
+) -> tuple[Path, Path]:
+    """-> dataset/, masks/ of `frames` images: a head that turns, opens its mouth and smiles, over a Body."""
     dataset, masks = root / "dataset", root / "masks"
     for folder in (dataset / "checkpoint", dataset / "imgs", masks / "alpha", masks / "parsing"):
         folder.mkdir(parents=True)
@@ -36,11 +39,13 @@ def write(root: Path, frames: int, size: int = SIZE, gaussians: int = 5000) -> t
     meshes = model.vertices(np.zeros(300, np.float32), expression, jaw)
     centre = model.v_template.mean(0)
     shift = (translation - rotation @ centre).astype(np.float32)
+    k = cameras.intrinsics_from_focal(2.2 * size, (size, size))
+    below = body(model, np.zeros(300, np.float32), rotation, shift, k, t, body_seconds)
+    meshes = below.bend(meshes, root_weights(model))
     surface = sample(model, meshes[:1], rotation[:1], shift[:1], gaussians)
     learned = torch.zeros(gaussians, COLUMNS)
     place = torch.from_numpy((model.v_template[surface.corners] * surface.weights[..., None]).sum(1))
     learned[:, 11:14] = 0.35 * torch.sin(place @ torch.tensor([[60.0, 15, 90], [110, 80, 30], [40, 10, 20]]))
-    k = cameras.intrinsics_from_focal(2.2 * size, (size, size))
     camera = Camera(k[0, 0], k[1, 1], k[0, 2], k[1, 2], size, size)
     for i in range(frames):
         where = (torch.from_numpy(rotation[i]), torch.from_numpy(shift[i]))

@@ -8,6 +8,7 @@ from avatarmake import head_model
 from avatarmake.avatar.binding import COLUMNS
 from avatarmake.avatar.surface import Surface, sample
 from stages.train.binding import bind, bind_torch
+from stages.train.dataset import Picture
 from stages.train.losses import MOUTH, huber, huber_torch
 from tests.rounding import rounding
 
@@ -51,21 +52,25 @@ def test_what_has_learned_nothing_lies_on_the_surface(bound):
     assert np.abs((edges * across.numpy()).sum(1)).max() < 10 * 0.02 * rounding(30)
 
 
-def test_the_mouth_counts_as_often_as_it_is_told():
+def test_the_mouth_counts_as_often_as_it_is_told_and_alpha_too():
     g = torch.Generator().manual_seed(0)
     image = torch.rand(4, 20, 30, generator=g)
     pixels = (torch.rand(3, 20, 30, generator=g) * 255).byte().numpy()
+    cover = (torch.rand(20, 30, generator=g) * 255).byte().numpy()
     labels = np.zeros((20, 30), np.uint8)
     labels[5:9, 10:20] = MOUTH
+    picture = Picture(pixels, cover, labels)
     fast, exact = image.clone().requires_grad_(), image.double().requires_grad_()
-    loss, mse = huber(fast, pixels, labels, 40.0)
-    truth, truth_mse = huber_torch(exact, pixels, labels, 40.0)
+    loss, mse = huber(fast, picture, 40.0)
+    truth, truth_mse = huber_torch(exact, picture, 40.0)
     assert loss.item() == pytest.approx(truth.item(), rel=rounding(4 * 20 * 30))
     assert mse.item() == pytest.approx(truth_mse.item(), rel=rounding(3 * 20 * 30))
     (3 * loss).backward()
     (3 * truth).backward()
+    assert fast.grad[3].any()
     assert (fast.grad - exact.grad).abs().max() < rounding(10) * exact.grad.abs().max()
-    plain = huber(image, pixels, labels, 0.0)[0].item()
-    doubled = huber(image, pixels, labels, 1.0)[0].item()
-    only = huber(image, pixels, np.full((20, 30), MOUTH, np.uint8), 1.0)[0].item()
+    image[3] = torch.from_numpy(cover) / 255  # alpha is right
+    plain = huber(image, picture, 0.0)[0].item()
+    doubled = huber(image, picture, 1.0)[0].item()
+    only = huber(image, Picture(pixels, cover, np.full((20, 30), MOUTH, np.uint8)), 1.0)[0].item()
     assert only == pytest.approx(2 * plain, rel=rounding(3 * 20 * 30)) and plain < doubled < only

@@ -35,6 +35,8 @@ def test_composite_is_flashavatar_s(own):
     a = 128 / 255
     assert (picture.pixels[:, 5, 5] == 255).all()  # outside neckhead: white
     assert np.abs(picture.pixels[:, 5, 40] - (np.array([200, 100, 40]) * a + 255 * (1 - a))).max() <= 0.5
+    assert np.abs(picture.over_black()[:, 5, 40] - np.array([200, 100, 40]) * a).max() <= 1
+    assert not picture.over_black()[:, 5, 5].any() and not picture.cover[5, 5] and picture.cover[5, 40] == 128
     assert ((picture.labels & HEAD) > 0)[:, 32:].all() and not (picture.labels & HEAD)[:, :32].any()
     assert (picture.labels & MOUTH).sum() == 64
     half = Dataset(dataset, masks).picture(0, 32)
@@ -57,7 +59,7 @@ def test_parameters_of_another_head_model_are_refused(own):
 
 
 def test_pictures_beyond_the_memory_given_are_read_again(small, monkeypatch):
-    monkeypatch.setattr("stages.train.dataset.KEEP", 2.5 * 4 * 64 * 64)
+    monkeypatch.setattr("stages.train.dataset.KEEP", 2.5 * 5 * 64 * 64)
     dataset = Dataset(*small)
     kept = [dataset.picture(i, 64) is dataset.picture(i, 64) for i in range(4)]
     assert kept == [True, True, False, False]

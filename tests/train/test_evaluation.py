@@ -10,7 +10,8 @@ from tests.rounding import rounding
 
 
 def picture(rgb: np.ndarray, head: np.ndarray) -> Picture:
-    return Picture(np.ascontiguousarray(rgb.transpose(2, 0, 1)), (head * HEAD).astype(np.uint8))
+    cover = np.where(head, 255, 0).astype(np.uint8)
+    return Picture(np.ascontiguousarray(rgb.transpose(2, 0, 1)), cover, (head * HEAD).astype(np.uint8))
 
 
 def test_an_error_on_the_head_counts_whole_there_and_diluted_in_the_frame():
@@ -47,10 +48,23 @@ def test_errors_at_the_outline_are_told_apart_from_those_within():
     assert figures["psnr_inner"] < 30 and figures["edge_share"] == pytest.approx(0.5)
 
 
+def test_a_white_rim_is_seen_over_black_only():
+    truth = np.full((40, 40, 3), 255, np.uint8)
+    head = np.zeros((40, 40), bool)
+    head[10:20, 10:20] = True
+    truth[head] = (200, 120, 80)
+    dark = np.where(head[..., None], truth, 0).astype(np.uint8)
+    assert evaluation.measure(truth, picture(truth, head), dark)["psnr_dark"] == evaluation.BEST
+    dark[9, 10:20] = 255
+    figures = evaluation.measure(truth, picture(truth, head), dark)
+    assert figures["psnr_full"] == evaluation.BEST
+    assert figures["psnr_dark"] == pytest.approx(-10 * np.log10(10 / 1600), abs=1e-3)
+
+
 def test_a_frame_without_head_has_no_head_figure():
     truth = np.full((40, 40, 3), 255, np.uint8)
     figures = evaluation.measure(truth, picture(truth, np.zeros((40, 40), bool)))
-    none = dict.fromkeys(("psnr_head", "psnr_inner", "edge_share"))
+    none = dict.fromkeys(("psnr_head", "psnr_inner", "edge_share", "psnr_dark"))
     assert figures == {"psnr_full": evaluation.BEST, **none, "ssim": pytest.approx(1)}
     assert evaluation.summary([3], [figures])["psnr_head"] is None
 

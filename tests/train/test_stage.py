@@ -36,6 +36,8 @@ def test_what_it_leaves_behind(tmp_path, capsys):
     last, blocks = result["splits"]["last"], result["splits"]["blocks"]
     assert last["frames"] == [28, 29, 30] and len(blocks["frames"]) == 3
     assert all(np.isfinite(s[k]) for s in (last, blocks) for k in ("psnr_full", "psnr_head", "ssim"))
+    assert blocks["fit"]["frames"] == blocks["frames"] and blocks["fit"]["as_tracked"]["ssim"] == blocks["ssim"]
+    assert blocks["fit"]["as_fitted"]["psnr_full"] != blocks["psnr_full"]
     assert [row["frame"] for row in last["per_frame"]] == last["frames"]
     pictures = sorted(int(p.stem) for p in (avatar / "test").glob("*.png"))
     assert pictures == sorted(last["frames"] + blocks["frames"])

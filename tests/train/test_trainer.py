@@ -15,6 +15,7 @@ from stages.train.adam import Adam
 from stages.train.avatar import Avatar, fresh
 from stages.train.backend import choose
 from stages.train.dataset import Dataset
+from stages.train.fitting import Fit, fit
 from stages.train.network import COMPONENTS, Code
 from stages.train.poses import Poses, corrected
 from stages.train.split import split
@@ -63,6 +64,26 @@ def test_it_goes_on_bit_for_bit_from_a_checkpoint(small):
     a, b = straight.poses.state(), resumed.poses.state()
     assert all(np.array_equal(a[k], b[k]) for k in a)
     assert np.array_equal(straight.picture_of(3, 64), resumed.picture_of(3, 64))
+
+
+def test_fitting_finds_a_camera_that_is_off_and_teaches_the_avatar_nothing(small):
+    trainer = new(small, 60)
+    for _ in range(60):
+        trainer.step()
+    before = io.BytesIO()
+    torch.save(trainer.state(), before)
+    i = trainer.split.blocks[1]
+    off = corrected(np.array([2.0, -1.0, 0.0, 4.0, -2.0, 0.0]), *trainer.camera_of(i))
+    nothing = np.zeros(COMPONENTS, np.float32)
+    found = fit(trainer.avatar, trainer.dataset, i, trainer.codes[i], *off, 64)
+    picture = trainer.dataset.picture(i, 64)
+    shown = [trainer.picture_of(i, 64, fit=f) for f in (Fit(*off, nothing), found)]
+    before_it, after_it = (evaluation.measure(image, picture)["psnr_full"] for image in shown)
+    assert after_it > before_it + 5
+    assert np.abs(found.translation - off[1]).max() > 1e-3 and found.code.any()
+    after = io.BytesIO()
+    torch.save(trainer.state(), after)
+    assert before.getvalue() == after.getvalue()
 
 
 def test_the_seed_decides_and_nothing_else(small):

@@ -1,0 +1,72 @@
+"""Frames refined by what they show, after the landmarks were solved for.
+
+The detector's errors are alike wherever view and face are alike, so that no number of landmarks averages them out. The
+person's own skin has none: texture and keyframes are found by turns (`person`), from coarse to fine; then every frame
+is held against that texture (`course`). Landmarks stay, with little weight: they say where the head model's features
+are, which texture cannot, and they are all there is where nothing can be seen.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from avatarmake.head_model.model import HeadModel
+from stages.track import parameters as P
+from stages.track.contrast import Patch
+from stages.track.photometric import Photometry, Texture
+from stages.track.solver import FrameSolver, MeanFrame, conjugate_gradients
+from stages.track.surface import Surface
+
+KEYFRAMES = 32
+SCALES = (1.7, 0.85)  # sigmas of local contrast, in FrameSolver's unit (a hundredth of the eyes' distance): 2 and 1 px
+FINEST = 0.8  # px
+TURNS = 10  # of texture and keyframes at each scale
+STEPS = 3  # of a frame at each scale
+LANDMARKS = 0.03  # how much landmarks count beside texture: they err together, so that their number says little
+TOGETHER = 3.0  # likewise for the shape: keyframes' landmarks are alike, their errors make a face crooked and turn it
+QUIET = 5.0  # times the precision of an expression's prior: pose explains what it can, or expressions turn the head
+DAMPING = 1e-3
+LARGEST = P.vector(1.0, 0.1, 0.2, 0.3, 0.05, 0.02)  # of a step
+
+
+class Refiner:
+    """Refines keyframes and runs of frames of one person; `frames`: the solver of their landmarks."""
+
+    def __init__(self, head: HeadModel, frames: FrameSolver, size: tuple[int, int]):
+        precision = frames.priors.precision.copy()
+        precision[P.EXPRESSION] *= QUIET
+        priors = replace(frames.priors, precision=precision)
+        self.frames = FrameSolver(frames.projection, LANDMARKS * frames.trust, frames.unit, priors)
+        self.surface = Surface(head, frames.projection, size)
+
+    def person(self, p: np.ndarray, target: np.ndarray, patches: list[Patch]) -> list[Texture]:
+        """The texture at each scale, from keyframes solved for by landmarks: p (K,115), target (K,L,2)."""
+        none = np.zeros((len(p), len(p)), p.dtype)  # nothing ties keyframes
+        for scale in SCALES:
+            photometry = self._photometry(patches, scale)
+            for _ in range(TURNS):
+                p = self._step(photometry, photometry.gather(p), p, target, none)
+        return [self._photometry(patches, scale).gather(p) for scale in SCALES]
+
+    def course(
+        self, p: np.ndarray, target: np.ndarray, bend: np.ndarray, patches: list[Patch], textures: list[Texture]
+    ) -> np.ndarray:
+        """A run of frames p (F,115), solved for by landmarks (F,L,2) -> refined; bend (F,F): what makes it smooth."""
+        for texture in textures:
+            photometry = Photometry(self.surface, self.frames.projection, patches, texture.sigma)
+            for _ in range(STEPS):
+                p = self._step(photometry, texture, p, target, bend)
+        return p
+
+    def _photometry(self, patches: list[Patch], scale: float) -> Photometry:
+        return Photometry(self.surface, self.frames.projection, patches, max(scale * float(self.frames.unit), FINEST))
+
+    def _step(self, photometry: Photometry, texture: Texture, p: np.ndarray, target: np.ndarray, bend: np.ndarray):
+        """One Gauss-Newton step on landmarks, priors, texture and a smooth course -> the new p."""
+        frames = self.frames
+        h, g, *_ = frames.equations(p, target, *frames.projection.uv_jacobian(p))
+        photometry.add(p, texture, h, g)
+        g -= frames.smoothness * (bend @ p)
+        np.einsum("fii->fi", h)[:] *= 1 + DAMPING
+        step = conjugate_gradients(h, bend, frames.smoothness, g, MeanFrame(h, bend, frames.smoothness))
+        return p + np.clip(step, -LARGEST, LARGEST).astype(p.dtype)
