@@ -12,7 +12,8 @@ import numpy as np
 
 from avatarmake.avatar.projection import CACHE, STRICT, f4
 from avatarmake.geometry import rotations
-from avatarmake.head_model.model import HeadModel
+from avatarmake.head_model.body import Body
+from avatarmake.head_model.model import ROOT, HeadModel
 
 BLOCK = 1024  # numbers that a thread blends at once
 
@@ -50,14 +51,15 @@ class Head(NamedTuple):
             parts.append((rotation[1:] - np.eye(3, dtype=np.float32)).ravel())
         return np.concatenate(parts).astype(np.float32)
 
-    def vertices(self, p: Parameters) -> np.ndarray:
-        """-> (V,3) float32."""
+    def vertices(self, p: Parameters, body: Body | None = None) -> np.ndarray:
+        """-> (V,3) float32. `body`: of this one frame; without it shoulders go along with the head."""
         turns = np.zeros((5, 3), np.float32)
         turns[2], turns[3], turns[4] = p.jaw_pose, p.eye_pose[:3], p.eye_pose[3:]
         rotation = rotations.matrix_from_axis_angle(turns)
         flat = np.ascontiguousarray(self.rest.reshape(-1))
         blended = _blend(flat, self.basis.reshape(len(self.basis), -1), self.coefficients(p, rotation))
-        return _skin(blended.reshape(-1, 3), self.weights, *self.chain(rotation))
+        posed = _skin(blended.reshape(-1, 3), self.weights, *self.chain(rotation))
+        return posed if body is None else body.bend(posed[None], self.weights[:, ROOT])[0]
 
     def chain(self, rotation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rotations of the joints (5,3,3) -> R (5,3,3), t (5,3) that move a vertex along with each."""

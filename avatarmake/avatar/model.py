@@ -28,6 +28,8 @@ from avatarmake.formats import torch_archive
 from avatarmake.formats.descriptions import read_index
 from avatarmake.formats.frame import read_frame
 from avatarmake.geometry import cameras, rotations
+from avatarmake.head_model.body import Body, held, rigid
+from avatarmake.head_model.model import NECK
 
 WHITE = (1.0, 1.0, 1.0)
 BLACK = (0.0, 0.0, 0.0)
@@ -46,6 +48,8 @@ class Avatar:
     intrinsics: np.ndarray  # (3,3) of the video it was trained on, pixels of `image_size`
     image_size: tuple[int, int]  # w, h
     poses: dict[str, np.ndarray]  # what training learned of its cameras: own (F,6), shared (6,K), steps (F,)
+    still: np.ndarray  # (L,3) landmarks that hardly deform, at rest
+    seconds: float  # how long a motion of the head must last until the body goes along (head_model/body.py)
 
     @classmethod
     def read(cls, subject: Subject) -> "Avatar":
@@ -57,7 +61,7 @@ class Avatar:
             what = f"was tracked with another version of head model '{model.name}'"
             raise StageError(what, dataset, f"Run: make track ID={subject.name}")
         first = read_frame(layout.checkpoint_file(dataset, 0))
-        surface, deformation, poses = _checkpoint(subject.directory("avatar") / "checkpoint.pt", subject.name)
+        surface, deformation, poses, seconds = _checkpoint(subject.directory("avatar") / "checkpoint.pt", subject.name)
         own, corners = head(model, first.shape, surface.corners)
         return cls(
             subject.name,
@@ -69,6 +73,8 @@ class Avatar:
             first.intrinsics.astype(np.float64),
             first.image_size,
             poses,
+            rigid(model, first.shape),
+            seconds,
         )
 
     def camera(self, size: int) -> Camera:
@@ -84,14 +90,21 @@ class Avatar:
         """(K,) of one frame as it was tracked."""
         return self.deformation.code(raw_code(*parameters, view_of(rotation)).astype(np.float32))
 
-    def gaussians(self, parameters: Parameters, view: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
+    def body(self, p: Performance) -> Body:
+        """Where the body is under the head, in each frame; `body_of` takes one of them."""
+        return held(self.head.joints[NECK], self.still, p.R, p.t, p.intrinsics, p.times, self.seconds)
+
+    def gaussians(
+        self, parameters: Parameters, view: np.ndarray | None = None, body: Body | None = None
+    ) -> tuple[np.ndarray, ...]:
         """-> means (N,3), axes (N,3,3), opacities (N,), colours (N,3) in the world, as rasteriser.rasterise takes them.
 
-        view (3,): how the head is turned to the light (`view_of`); straight into the camera unless given.
+        view (3,): how the head is turned to the light (`view_of`); straight into the camera unless given. body: of this
+        one frame; it goes along with the head unless given.
         """
         view = np.zeros(3, np.float32) if view is None else view
         learned = self.deformation.learned(raw_code(*parameters, view).astype(np.float32))
-        return bind(learned, self.head.vertices(parameters), self.surface)
+        return bind(learned, self.head.vertices(parameters, body), self.surface)
 
     def draw(
         self,
@@ -101,6 +114,7 @@ class Avatar:
         camera: Camera,
         background: tuple[float, float, float] | None = WHITE,
         view: np.ndarray | None = None,
+        body: Body | None = None,
     ) -> np.ndarray:
         """World-to-camera rotation (3,3), translation (3,) -> (H,W,3) uint8 over a colour in 0..1.
 
@@ -109,8 +123,13 @@ class Avatar:
         """
         view = view_of(rotation) if view is None else view
         turn, shift = (np.ascontiguousarray(a, np.float32) for a in (rotation, translation))
-        drawn = rasterise(*self.gaussians(parameters, view), turn, shift, camera, background or BLACK)
+        drawn = rasterise(*self.gaussians(parameters, view, body), turn, shift, camera, background or BLACK)
         return pixels.opaque(drawn.image) if background else pixels.transparent(drawn.image)
+
+
+def body_of(body: Body, i: int) -> Body:
+    """Of frame i alone."""
+    return Body(body.turn[i : i + 1], body.shift[i : i + 1])
 
 
 def view_of(rotation: np.ndarray) -> np.ndarray:
@@ -119,7 +138,7 @@ def view_of(rotation: np.ndarray) -> np.ndarray:
     return rotations.axis_angle_from_matrix(cameras.FLIP @ rotation).astype(np.float32)
 
 
-def _checkpoint(path: Path, subject: str) -> tuple[Surface, Deformation, dict]:
+def _checkpoint(path: Path, subject: str) -> tuple[Surface, Deformation, dict, float]:
     again = f"Run: make train ID={subject}"
     try:
         state = torch_archive.load(path)
@@ -131,6 +150,7 @@ def _checkpoint(path: Path, subject: str) -> tuple[Surface, Deformation, dict]:
         )
         deformation = Deformation.of(state["network"])
         poses = {key: np.asarray(state["poses"][key]) for key in ("own", "shared", "steps")}
+        seconds = float(state["body"])
     except FileNotFoundError as e:
         raise StageError("is not there", path, again) from e
     except (KeyError, TypeError, ValueError, AttributeError) as e:
@@ -140,4 +160,4 @@ def _checkpoint(path: Path, subject: str) -> tuple[Surface, Deformation, dict]:
     there = {"corners": surface.corners.shape, "weights": surface.weights.shape, "base": deformation.base.shape}
     if wrong := [f"{k} is {there[k]}, expected {shapes[k]}" for k in shapes if there[k] != shapes[k]]:
         raise StageError("; ".join(wrong), path, again)
-    return surface, deformation, poses
+    return surface, deformation, poses, seconds

@@ -51,11 +51,29 @@ def body(
     seconds: float,
 ) -> Body:
     """shape (300,), world-to-camera (F,3,3), (F,3) of frames at `times` (F,), ascending -> their Body."""
+    still = rigid(model, shape)
+    return held(model.joints(shape)[NECK], still, rotation, translation, intrinsics, times, seconds)
+
+
+def rigid(model: HeadModel, shape: np.ndarray) -> np.ndarray:
+    """shape (300,) -> (L,3) landmarks that hardly deform, at rest: by them a cut is told."""
+    return model.landmarks(model.identity(shape)[None])[0, np.isin(model.landmark_ids, jitter.RIGID)]
+
+
+def held(
+    neck: np.ndarray,
+    still: np.ndarray,
+    rotation: np.ndarray,
+    translation: np.ndarray,
+    intrinsics: np.ndarray,
+    times: np.ndarray,
+    seconds: float,
+) -> Body:
+    """`body`, by the neck's joint (3,) and `rigid` (L,3) of the head."""
     if not seconds:
         return Body(np.tile(np.eye(3, dtype=np.float32), (len(times), 1, 1)), np.zeros((len(times), 3), np.float32))
-    r, joint = rotation.astype(np.float64), model.joints(shape)[NECK].astype(np.float64)
+    r, joint = rotation.astype(np.float64), neck.astype(np.float64)
     place = r @ joint + translation
-    still = model.landmarks(model.identity(shape)[None])[0, np.isin(model.landmark_ids, jitter.RIGID)]
     first = jitter.cuts(cameras.project(still, rotation, translation, intrinsics))
     rows = np.concatenate([r.reshape(-1, 9), place], 1)
     parts = np.split(np.arange(len(times)), np.flatnonzero(first))

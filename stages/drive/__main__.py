@@ -13,7 +13,7 @@ import numpy as np
 from avatarmake.avatar import tracked
 from avatarmake.avatar.correction import corrected
 from avatarmake.avatar.head import Parameters
-from avatarmake.avatar.model import WHITE, Avatar, view_of
+from avatarmake.avatar.model import WHITE, Avatar, body_of, view_of
 from avatarmake.avatar.performance import Performance
 from avatarmake.contract.command import main
 from avatarmake.contract.stage import Job
@@ -102,7 +102,7 @@ class Pictures:
     def __init__(self, config, avatar: Avatar, own: Performance, result: Performance, yaw: np.ndarray | None):
         self._avatar, self._own, self._result = avatar, own, result
         self._camera, self._ground = avatar.camera(config.size), config.ground()
-        self._corrections = avatar.corrections(own)
+        self._corrections, self._body = avatar.corrections(own), avatar.body(result)
         self._yaw = orbit.yaws(config, result.times) + (0 if yaw is None else yaw)
         surface = avatar.surface
         self._pivot = (avatar.head.rest[surface.corners] * surface.weights[..., None]).sum(1).mean(0)
@@ -111,7 +111,8 @@ class Pictures:
         """(H,W,3) uint8 over the background, (H,W,4) where there is none."""
         parameters, rotation, translation = self._result.parameters(i), self._result.R[i], self._result.t[i]
         turn, shift = orbit.around(*self._put_right(parameters, rotation, translation), self._yaw[i], self._pivot)
-        return self._avatar.draw(parameters, turn, shift, self._camera, self._ground, view_of(rotation))
+        view, body = view_of(rotation), body_of(self._body, i)
+        return self._avatar.draw(parameters, turn, shift, self._camera, self._ground, view, body)
 
     def rest(self, own_rest: Neutral) -> np.ndarray:
         """(H,W,3) of the avatar at rest, over white."""

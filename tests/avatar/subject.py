@@ -12,12 +12,15 @@ from stages.train.split import split
 from stages.train.trainer import Schedule, Trainer
 from tests.train import subject as small
 
+BODY = 0.5  # seconds that its body is behind its head
+
 
 def trained(root: Path, frames: int = 24, size: int = 64, steps: int = 40) -> Trainer:
-    dataset = Dataset(*small.write(root, frames, size=size, gaussians=2000))
+    dataset = Dataset(*small.write(root, frames, size=size, gaussians=2000, body_seconds=BODY))
+    dataset.hold_body(BODY)
     parts = split(len(dataset))
     schedule = Schedule(steps, size, 0.5, 0)
-    trainer = Trainer(fresh(dataset, parts.train, 1500, 0, choose("cpu")), dataset, parts, schedule, 40)
+    trainer = Trainer(fresh(dataset, parts.train, 1500, 0, choose("cpu"), BODY), dataset, parts, schedule, 40)
     for _ in range(steps):
         trainer.step()
     (root / "avatar").mkdir()
