@@ -10,13 +10,14 @@ import numpy as np
 
 from avatarmake.avatar import ply, tracked
 from avatarmake.avatar.head import Parameters
-from avatarmake.avatar.model import Avatar, view_of
+from avatarmake.avatar.model import Avatar, body_of, view_of
 from avatarmake.contract.command import main
 from avatarmake.contract.stage import Job
 from avatarmake.errors import Exit, StageError
 from avatarmake.files.whole import whole
 from avatarmake.formats.npz import write_npz
 from avatarmake.geometry import cameras
+from avatarmake.head_model.body import Body
 from stages.export import STAGE, expressions
 from stages.export.arrays import arrays
 
@@ -41,14 +42,18 @@ def run(job: Job) -> dict:
     frames = np.linspace(0, len(own) - 1, min(job.config.sequence, len(own))).round().astype(int)
     if len(frames):
         (job.out / "sequence").mkdir(exist_ok=True)
+    body = avatar.body(own)
     for number, i in enumerate(job.progress(frames), 1):
-        write(job.out / "sequence" / f"{number:05d}.ply", avatar, own.parameters(i), view_of(own.R[i]))
+        path = job.out / "sequence" / f"{number:05d}.ply"
+        write(path, avatar, own.parameters(i), view_of(own.R[i]), body_of(body, i))
     return {"gaussians": len(avatar.surface.spacing), "expressions": list(wanted), "sequence": len(frames)}
 
 
-def write(path: Path, avatar: Avatar, parameters: Parameters, view: np.ndarray | None = None) -> None:
+def write(
+    path: Path, avatar: Avatar, parameters: Parameters, view: np.ndarray | None = None, body: Body | None = None
+) -> None:
     """In the axes of scenes that 3DGS is trained on, x right, y down: viewers expect them, and the head is upright."""
-    means, axes, opacities, colours = avatar.gaussians(parameters, view)
+    means, axes, opacities, colours = avatar.gaussians(parameters, view, body)
     flip = cameras.FLIP.astype(np.float32)
     ply.write(path, means @ flip, flip @ axes, opacities, colours)
 
