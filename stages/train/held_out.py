@@ -11,7 +11,7 @@ from stages.train.avatar import WHITE
 from stages.train.trainer import WARMUP_RESOLUTION, Trainer
 
 BLACK = (0.0, 0.0, 0.0)
-FITTED = 16  # frames of a split at most: each costs as much as fitting.STEPS steps of training
+FITTED = 8  # frames of a split at most: each costs as much as fitting.STEPS steps of training
 
 
 def evaluate(out: Path, trainer: Trainer) -> dict:
