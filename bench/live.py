@@ -1,8 +1,9 @@
 """The live avatar, end to end: chromium's fake camera shows a tracked video, and what comes out is held against the
 offline tracking of it. Rate, delay from a frame's capture until the avatar shows it, processor time.
 
-    OMP_NUM_THREADS=1 python -m bench.live wojtek [--data data] [--seconds 60] [--focal 1.2]
+    OMP_NUM_THREADS=1 python -m bench.live wojtek [--data data] [--seconds 60] [--focal 1.2] [--replay]
 
+--replay leaves the browser out: every frame is seen, 25 a second by its own clock, however busy the machine is.
 Needs chromium, chromedriver and data/<ID>/ with frames, tracking, dataset and avatar. Each picture has its number in
 its margin, as 10 squares, so that frames are told apart wherever the camera's loop is.
 """
@@ -24,7 +25,8 @@ from avatarmake.formats.descriptions import read_crop
 from bench.view import seconds
 from stages.live import LiveConfig
 from stages.live.__main__ import live
-from stages.live.session import Session, frame, joined
+from stages.live.server import Live
+from stages.live.session import HEADER, Session, frame, joined
 from tests.view.browser import Browser
 
 WIDTH, HEIGHT, BITS, SQUARE = 640, 480, 10, 32
@@ -32,18 +34,26 @@ WIDTH, HEIGHT, BITS, SQUARE = 640, 480, 10, 32
 
 def camera(subject: Subject, path: Path) -> None:
     """The subject's frames as a .y4m of 640 x 480, 25 a second."""
-    count = len(read_crop(subject.directory("frames") / "crop.json", subject.name, "times")["times"])
     with path.open("wb") as file:
         file.write(f"YUV4MPEG2 W{WIDTH} H{HEIGHT} F25:1 Ip C420jpeg\n".encode())
-        for i in range(count):
-            picture = Image.new("RGB", (WIDTH, HEIGHT), (90, 90, 90))
-            face = Image.open(frame_image(subject.directory("frames"), i + 1))
-            picture.paste(face.resize((HEIGHT, HEIGHT), Image.Resampling.LANCZOS), ((WIDTH - HEIGHT) // 2, 0))
-            for bit in range(BITS):
-                picture.paste(255 * (i >> bit & 1) * 0x010101, (0, SQUARE * bit, SQUARE, SQUARE * (bit + 1)))
-            y, u, v = picture.convert("YCbCr").split()
+        for i in range(length(subject)):
+            y, u, v = picture(subject, i).convert("YCbCr").split()
             half = (WIDTH // 2, HEIGHT // 2)
             file.write(b"FRAME\n" + y.tobytes() + u.resize(half).tobytes() + v.resize(half).tobytes())
+
+
+def picture(subject: Subject, i: int) -> Image.Image:
+    """Frame i as the camera shows it, its number in the margin."""
+    shown = Image.new("RGB", (WIDTH, HEIGHT), (90, 90, 90))
+    face = Image.open(frame_image(subject.directory("frames"), i + 1))
+    shown.paste(face.resize((HEIGHT, HEIGHT), Image.Resampling.LANCZOS), ((WIDTH - HEIGHT) // 2, 0))
+    for bit in range(BITS):
+        shown.paste(255 * (i >> bit & 1) * 0x010101, (0, SQUARE * bit, SQUARE, SQUARE * (bit + 1)))
+    return shown
+
+
+def length(subject: Subject) -> int:
+    return len(read_crop(subject.directory("frames") / "crop.json", subject.name, "times")["times"])
 
 
 def number(image: np.ndarray) -> int:
@@ -74,9 +84,31 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--focal", type=float, default=1.2)
+    parser.add_argument("--replay", action="store_true")
     given = parser.parse_args()
     subject = Subject(given.data, given.subject)
     served = live(subject, LiveConfig(focal=given.focal))
+    if given.replay:
+        replay(subject, Watched(served._session()), given.seconds)
+    else:
+        in_chromium(subject, served, given.seconds)
+
+
+def replay(subject: Subject, watched: Watched, span: float) -> None:
+    """The camera's loop without a camera; who it is is found before the next frame comes."""
+    spent, count = 0.0, round(span * 25)
+    for k in range(count):
+        shown = np.asarray(picture(subject, k % length(subject)).convert("RGBA"))
+        began = time.process_time()
+        watched.see(HEADER.pack(k / 25, WIDTH, HEIGHT, 0) + shown.tobytes())
+        spent += time.process_time() - began
+        watched.session._follower.settle()
+    print(f"{1000 * spent / count:.1f} ms of processor a frame, both threads' where they ran at once")
+    compare(subject, watched, span / 2)
+    watched.close()
+
+
+def in_chromium(subject: Subject, served: Live, span: float) -> None:
     sessions: list[Watched] = []
     make = served._session
     served._session = lambda: sessions.append(Watched(make())) or sessions[-1]
@@ -91,9 +123,9 @@ def main() -> None:
             browser.open(served.address)
             browser.wait("window.live")
             browser.run("avatar.state.side = 0; document.getElementById('camera').click()")
-            time.sleep(given.seconds / 2)
+            time.sleep(span / 2)
             before, began, count = seconds(browser), time.process_time(), len(sessions[0].told)
-            time.sleep(given.seconds / 2)
+            time.sleep(span / 2)
             rate, delay, took = browser.run("return [live.rate, live.delay, live.took]")
             count = max(len(sessions[0].told) - count, 1)
             own = (time.process_time() - began) / count
@@ -102,7 +134,7 @@ def main() -> None:
     print(f"{rate:.1f} a second, {delay:.0f} ms from capture to picture, {took:.1f} ms in the process")
     costs = ", ".join(f"{kind} {1000 * value:.0f}" for kind, value in ({"process": own} | spent).items())
     print(f"processor, ms a frame: {costs}")
-    compare(subject, sessions[0], given.seconds / 2)
+    compare(subject, sessions[0], span / 2)
 
 
 def compare(subject: Subject, watched: Watched, skip: float) -> None:

@@ -21,6 +21,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from dataclasses import fields
 from pathlib import Path
 
 import av
@@ -29,11 +30,16 @@ import numpy as np
 
 from avatarmake.contract import layout
 from avatarmake.formats.images import LABEL, read_labels, read_mask, read_rgb, resize_labels
+from stages.report import silhouettes
+from stages.report.silhouettes import outline
+from stages.report.subject import Finished
 
 BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 SIDE = layout.IMAGE_SIZE
 STILL = 3.0  # grey levels: mean difference of a neighbourhood that stands still
 EDGE = 25.0  # grey levels a pixel: a clear edge
+FIGURES = {"head_iou": "IoU", "alpha_iou": "alpha IoU", "alpha_sad": "SAD", "head_sad": "head SAD",
+           "edge_px": "edge px", "edge_beyond_2_px": "beyond 2 px"}  # fmt: skip
 HEAD = [*range(1, 16), LABEL["hair"]]
 
 
@@ -86,23 +92,6 @@ def picture(subject: layout.Subject, number: int) -> np.ndarray:
     return read_rgb(layout.dataset_image(subject.directory("dataset"), number))
 
 
-def iou(a: np.ndarray, b: np.ndarray, where: np.ndarray) -> float:
-    return float((a & b & where).sum() / max((a & where | b & where).sum(), 1))
-
-
-def outline(mask: np.ndarray) -> np.ndarray:
-    """bool -> bool: pixels of the mask with a neighbour outside it, the frame's edge apart."""
-    edge = mask & (cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1) == 0)
-    edge[:3], edge[-3:], edge[:, :3], edge[:, -3:] = False, False, False, False
-    return edge
-
-
-def distance(edge: np.ndarray, other: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Pixels from each point of an outline to the nearest of another."""
-    away = cv2.distanceTransform((~other).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return away[edge & where]
-
-
 def off_edge(alpha: np.ndarray, image: np.ndarray, where: np.ndarray) -> float:
     """Share of the outline that misses a clear edge which is near."""
     smooth = cv2.GaussianBlur(image, (0, 0), 1.5).astype(np.float32)
@@ -126,17 +115,8 @@ def flicker(subject: layout.Subject, count: int, every: int = 4) -> dict[str, fl
 
 def against(alpha, head, true_alpha, true_head, image, where) -> dict[str, float]:
     """Figures of one image; truths are float32 in 0..1."""
-    edges = outline(alpha > 0.5), outline(true_alpha > 0.5)
-    apart = np.concatenate([distance(*edges, where), distance(*edges[::-1], where)])
-    return {
-        "IoU": iou(head > 0.5, true_head > 0.5, where),
-        "alpha IoU": iou(alpha > 0.5, true_alpha > 0.5, where),
-        "SAD": float(np.abs(alpha - true_alpha)[where].sum() / 1000),
-        "head SAD": float(np.abs(head - true_head)[where].sum() / 1000),
-        "edge px": float(apart.mean()),
-        "beyond 2 px": float((apart > 2).mean()),
-        "off edge": off_edge(alpha, image, where),
-    }
+    found = silhouettes.against(alpha, head, true_alpha, true_head, where)
+    return {words: found[name] for name, words in FIGURES.items()} | {"off edge": off_edge(alpha, image, where)}
 
 
 def portrait(data: Path, name: str, folder: Path) -> dict[str, float]:
@@ -163,33 +143,11 @@ def _within(inside: np.ndarray) -> np.ndarray:
 
 
 def demo(data: Path) -> dict[str, float]:
-    """Figures against what the generator draws, means over the video."""
-    from avatarmake import head_model
-    from stages.demo import scene, script
-    from stages.demo.rasteriser import rasterise
-
+    """Figures against what the generator drew, means over the video."""
     subject = make(data, "demo", None)
-    index = json.loads((subject.directory("dataset") / "index.json").read_text())
-    box = json.loads((subject.directory("frames") / "crop.json").read_text())["box"]
-    model = head_model.load("open")
-    who = scene.subject(model, 0)
-    with np.load(subject.truth) as truth:
-        size = int(truth["image_size"][0])
-        act = script.perform(len(truth["R"]), int(truth["fps"]), size, 0)
-    figures, over = [], 2
-    body = model.regions["shoulders"]
-    for number in range(1, len(index["images"]) + 1, 20):
-        k = index["source_frames"][number - 1]
-        v = who.points(act, k) + who.shell
-        camera = v @ act.r[k].T + act.t[k]
-        pixel = scene.cameras.project(v, act.r[k], act.t[k], act.intrinsics)
-        pixel = (pixel - box[:2]) * (SIDE / box[2]) * over
-        face = rasterise(pixel, camera[:, 2].copy(), model.faces, over * SIDE, over * SIDE, False)[0]
-        person = (face >= 0).astype(np.float32)
-        head = ((face >= 0) & ~body[face.clip(0)]).astype(np.float32)
-        truths = [cv2.resize(x, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for x in (person, head)]
-        figures.append(against(*masks(subject, number), *truths, picture(subject, number), np.ones((SIDE, SIDE), bool)))
-    return {k: float(np.mean([f[k] for f in figures])) for k in figures[0]} | moving(subject)
+    done = Finished(subject.name, *(subject.directory(f.name) for f in fields(Finished)[1:]))
+    found = silhouettes.compare(done, subject.truth)
+    return {words: found[name] for name, words in FIGURES.items()} | moving(subject)
 
 
 def moving(subject: layout.Subject) -> dict[str, float]:

@@ -10,7 +10,7 @@ import numba as nb
 import numpy as np
 
 from avatarmake.avatar.projection import ALPHA_MIN, CACHE, STRICT, SUMS, f4
-from avatarmake.avatar.tiles import TILE
+from avatarmake.avatar.tiles import TALL, TILE
 
 LANES = 8  # pixels of a row are walked in whole groups of this many
 ALPHA_MAX, T_MIN = 0.99, 1e-4
@@ -36,7 +36,7 @@ def _exp(x):
 @nb.njit(fastmath=STRICT, inline="always")
 def _overlap(box, left, top):
     """Rows and columns of a tile that a box covers, columns widened to whole groups of LANES."""
-    r0, r1 = max(box[2] - top, 0), min(box[3] - top, TILE)
+    r0, r1 = max(box[2] - top, 0), min(box[3] - top, TALL)
     x0 = max(box[0] - left, 0) // LANES * LANES
     x1 = (min(box[1] - left, TILE) + LANES - 1) // LANES * LANES
     return r0, r1, x0, x1
@@ -52,7 +52,7 @@ def _spread(turn, tiles):
 def _opaque(state):
     """Whether nothing more can be seen through any pixel of the tile."""
     most = f4(0)
-    for row in range(TILE):
+    for row in range(TALL):
         for x in range(np.uint64(TILE)):
             most = max(most, state[np.uint64(row * ROW) + THROUGH + x])
     return most <= f4(T_MIN)
@@ -66,9 +66,9 @@ def blend(splats, boxes, offsets, ids, columns, width, height, background):
     ends = np.empty(tiles, np.int32)
     for turn in nb.prange(tiles):
         tile = _spread(np.int64(turn), tiles)
-        left, top = tile % columns * TILE, tile // columns * TILE
-        state = np.zeros(TILE * ROW, np.float32)
-        for row in range(np.uint64(TILE)):
+        left, top = tile % columns * TILE, tile // columns * TALL
+        state = np.zeros(TALL * ROW, np.float32)
+        for row in range(np.uint64(TALL)):
             for x in range(np.uint64(TILE)):
                 state[row * np.uint64(ROW) + THROUGH + x] = f4(1)
                 state[row * np.uint64(ROW) + COLUMN + x] = f4(x)
@@ -98,7 +98,7 @@ def blend(splats, boxes, offsets, ids, columns, width, height, background):
                     state[x + BLUE] += w * s8
                     state[x + THROUGH] = t - w
         ends[tile] = e
-        for row in range(min(TILE, height - top)):
+        for row in range(min(TALL, height - top)):
             for x in range(min(TILE, width - left)):
                 at = np.uint64(row * ROW + x)
                 t = state[at + THROUGH]
@@ -114,12 +114,12 @@ def _start_backward(d_image, image, left, top, state):
     """Fill a tile's planes: the image's gradient, g . image as what lies behind everything, nothing blended yet."""
     _, height, width = image.shape
     state[:] = f4(0)
-    for row in range(np.uint64(TILE)):
+    for row in range(np.uint64(TALL)):
         for x in range(np.uint64(TILE)):
             state[row * np.uint64(BACK_ROW) + BACK_THROUGH + x] = f4(1)
             state[row * np.uint64(BACK_ROW) + BACK_COLUMN + x] = f4(x)
     for k in range(4):
-        for row in range(min(TILE, height - top)):
+        for row in range(min(TALL, height - top)):
             for x in range(min(TILE, width - left)):
                 g, at = d_image[k, top + row, left + x], np.uint64(row * BACK_ROW + x)
                 state[at + np.uint64(k * TILE)] = g
@@ -138,10 +138,10 @@ def blend_backward(d_image, image, splats, boxes, offsets, ids, slots, ends, col
     tiles = len(offsets) - 1
     for turn in nb.prange(tiles):
         tile = _spread(np.int64(turn), tiles)
-        left, top = tile % columns * TILE, tile // columns * TILE
+        left, top = tile % columns * TILE, tile // columns * TALL
         if ends[tile] == offsets[tile]:
             continue
-        state = np.empty(TILE * BACK_ROW, np.float32)
+        state = np.empty(TALL * BACK_ROW, np.float32)
         column, wide = np.empty(6 * TILE, np.float32), np.empty(SUMS * TILE // 2, np.float32)
         _start_backward(d_image, image, left, top, state)
         for e in range(offsets[tile], ends[tile]):

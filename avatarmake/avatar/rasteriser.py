@@ -9,7 +9,7 @@ blended front to back:
     image   = sum_i T_i alpha_i colour_i + T background
 
 What makes it fast: boxes that end where opacity * gaussian falls below 1/255; one depth sort for the whole image; a
-counting sort into 16 x 16 tiles; inner loops over unsigned ranges of pixels, which LLVM vectorises (signed ones it
+counting sort into tiles; inner loops over unsigned ranges of pixels, which LLVM vectorises (signed ones it
 does not, because an index might be negative). The backward pass walks front to back as well and keeps no lists: what
 lies behind an entry is the final image minus what has been blended so far. Every tile writes gradients to slots of
 its own and every Gaussian sums its slots in a fixed order, so results do not depend on the number of threads.
@@ -21,7 +21,7 @@ import numpy as np
 
 from avatarmake.avatar.blending import blend, blend_backward
 from avatarmake.avatar.projection import f4, project, project_backward, total
-from avatarmake.avatar.tiles import TILE, sort_into_tiles
+from avatarmake.avatar.tiles import TALL, TILE, sort_into_tiles
 
 
 class Camera(NamedTuple):
@@ -61,7 +61,7 @@ def rasterise(
     inputs = (means, axes, opacities, colours, rotation, translation)
     intrinsics = [f4(x) for x in camera[:4]]
     size = (camera.width, camera.height)
-    columns, rows = -(-camera.width // TILE), -(-camera.height // TILE)
+    columns, rows = -(-camera.width // TILE), -(-camera.height // TALL)
     splats, boxes, keys = project(*inputs, *intrinsics, *size)
     offsets, ids, slots, starts = sort_into_tiles(np.sort(keys), boxes, columns, rows)
     image, ends = blend(splats, boxes, offsets, ids, columns, *size, np.asarray(background, np.float32))

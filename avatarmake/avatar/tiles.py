@@ -1,4 +1,4 @@
-"""The image in tiles of 16 x 16 pixels, and which Gaussians each of them has to blend."""
+"""The image in tiles of TILE x TALL pixels, and which Gaussians each of them has to blend."""
 
 import numba as nb
 import numpy as np
@@ -6,6 +6,7 @@ import numpy as np
 from avatarmake.avatar.projection import CACHE
 
 TILE = 16
+TALL = 32  # what is summed column by column ends in fewer tiles where they are tall
 
 
 @nb.njit(cache=CACHE)
@@ -21,7 +22,7 @@ def sort_into_tiles(order, boxes, columns, rows):
         x0, x1, y0, y1 = boxes[i]
         count = 0
         if x1 > x0:
-            for v in range(y0 // TILE, (y1 - 1) // TILE + 1):
+            for v in range(y0 // TALL, (y1 - 1) // TALL + 1):
                 for u in range(x0 // TILE, (x1 - 1) // TILE + 1):
                     offsets[v * columns + u + 1] += 1
                     count += 1
@@ -37,7 +38,7 @@ def sort_into_tiles(order, boxes, columns, rows):
         if x1 <= x0:
             break  # the unseen come last
         slot = starts[i]
-        for v in range(y0 // TILE, (y1 - 1) // TILE + 1):
+        for v in range(y0 // TALL, (y1 - 1) // TALL + 1):
             for u in range(x0 // TILE, (x1 - 1) // TILE + 1):
                 k = v * columns + u
                 ids[fill[k]], slots[fill[k]] = i, slot

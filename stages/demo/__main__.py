@@ -12,6 +12,8 @@ from stages.demo import STAGE, scene, script
 from stages.demo.people import PEOPLE
 from stages.demo.video import write_video
 
+MASKED = 20  # of so many frames one's true masks are kept: half a megabyte each
+
 
 def run(job: Job) -> dict:
     """Make the subject, let it perform, film it. Facts: frames_in 0, frames_out, the video's size and rate."""
@@ -30,11 +32,15 @@ def run(job: Job) -> dict:
     who = scene.subject(model, job.config.seed, PEOPLE[job.config.person])
     behind = scene.ground(size)
     marks = np.zeros((n, 478, 2), np.float32)
+    masked = range(0, n, MASKED)
+    alpha, head = (np.zeros((len(masked), size, size), np.uint8) for _ in range(2))
 
     def film():
         for k in job.progress(range(n)):
             points = who.points(act, k)
             marks[k] = scene.landmarks(who, points, act, k)
+            if k in masked:
+                alpha[k // MASKED], head[k // MASKED] = scene.masks(who, points, act, k, size)
             yield scene.render(who, points, act, k, size, behind)
 
     with whole(job.out / "video.mp4") as path:
@@ -50,6 +56,9 @@ def run(job: Job) -> dict:
         "intrinsics": act.intrinsics,
         "image_size": np.array([size, size]),
         "landmarks": marks,
+        "mask_frames": np.array(masked),
+        "mask_alpha": alpha,
+        "mask_head": head,
         "fps": fps,
         "head_model_digest": model.digest,
     }

@@ -55,13 +55,29 @@ def ground(size: int) -> np.ndarray:
 
 def render(who: Subject, points: np.ndarray, act: Performance, k: int, size: int, behind: np.ndarray) -> np.ndarray:
     """points (V,3) of the bare head, behind = ground(size) -> (size,size,3) uint8."""
+    face, barycentric = _shown(who, points, act, k, size)
     v = points + who.shell
-    camera = v @ act.r[k].T + act.t[k]
-    pixel = cameras.project(v, act.r[k], act.t[k], act.intrinsics) * OVER
-    face, barycentric = rasterise(pixel, camera[:, 2].copy(), who.model.faces, OVER * size, OVER * size, False)
     lit = np.clip(normals(v, who.model.faces) @ act.r[k].T @ LIGHT, 0, 1)
     light = (AMBIENT + DIFFUSE * lit).astype(np.float32)[who.model.faces]
     return shade(face, barycentric, who.uv, light, who.texture, behind, OVER)
+
+
+def masks(who: Subject, points: np.ndarray, act: Performance, k: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """True masks of frame k, (size,size) uint8: how much of a pixel the person covers, how much head and neck."""
+    face = _shown(who, points, act, k, size)[0]
+    person = face >= 0
+    head = person & ~who.model.regions["shoulders"][face]
+    shares = [m.reshape(size, OVER, size, OVER).mean((1, 3)) for m in (person, head)]
+    alpha, neckhead = (np.rint(255 * share).astype(np.uint8) for share in shares)
+    return alpha, neckhead
+
+
+def _shown(who: Subject, points: np.ndarray, act: Performance, k: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which triangle each of the OVER x OVER samples of a pixel shows, and where in it: as rasterise() says it."""
+    v = points + who.shell
+    camera = v @ act.r[k].T + act.t[k]
+    pixel = cameras.project(v, act.r[k], act.t[k], act.intrinsics) * OVER
+    return rasterise(pixel, camera[:, 2].copy(), who.model.faces, OVER * size, OVER * size, False)
 
 
 def landmarks(who: Subject, points: np.ndarray, act: Performance, k: int) -> np.ndarray:

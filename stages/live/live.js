@@ -39,18 +39,30 @@ async function start() {
 function stop() {
   video.srcObject?.getTracks().forEach((track) => track.stop());
   video.srcObject = null;
-  if (state.socket) state.socket.onclose = null;
-  state.socket?.close();
-  state.socket = null;
+  if (state.socket) leave(state.socket, state.recording);
+  Object.assign(state, { socket: null, recording: false });
   camera.textContent = "Camera";
+  record.textContent = "Record";
   record.hidden = true;
   say("");
 }
 
+/** What is being recorded is kept first. */
+function leave(socket, recording) {
+  socket.onclose = null;
+  if (!recording || socket.readyState !== WebSocket.OPEN) return socket.close();
+  socket.onmessage = ({ data }) => {
+    if (typeof data === "string") return;
+    keep(data);
+    socket.close();
+  };
+  return socket.send("stop");
+}
+
 /** Calls back with the time, in ms, at which the camera's next frame was there. */
 function next(call) {
-  if (video.requestVideoFrameCallback) video.requestVideoFrameCallback((now, { captureTime }) => call(captureTime ?? now));
-  else requestAnimationFrame(call);
+  if (!video.requestVideoFrameCallback) requestAnimationFrame(call);
+  else video.requestVideoFrameCallback((now, { captureTime }) => call(captureTime ?? now));
 }
 
 function send(time) {
@@ -97,7 +109,7 @@ function say(text) {
 
 /** A recording's bytes, as a file for `make drive BY=`. */
 function keep(bytes) {
-  if (!bytes.byteLength) return say("Nothing was recorded.");
+  if (!bytes.byteLength) return;
   const href = URL.createObjectURL(new Blob([bytes]));
   state.kept = bytes;
   Object.assign(document.createElement("a"), { download: `${avatar.facts.name}-live.npz`, href }).click();

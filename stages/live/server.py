@@ -37,6 +37,7 @@ class Live:
         self._page, self._session = page, session
         self.token = secrets.token_urlsafe(16)
         self.port = 0
+        self.patience = 5.0  # seconds: a page that is loaded again comes before its last socket has gone
         self._busy = asyncio.Lock()  # one camera at a time
 
     @property
@@ -62,12 +63,16 @@ class Live:
         return _response(HTTPStatus.OK, self._page(self.port), "text/html; charset=utf-8")
 
     async def _serve(self, connection: ServerConnection) -> None:
-        if self._busy.locked():
+        try:
+            await asyncio.wait_for(self._busy.acquire(), self.patience)
+        except TimeoutError:
             await connection.close(1013, "another page has the camera")
             return
-        async with self._busy:
+        try:
             with ThreadPoolExecutor(1) as worker:
                 await self._follow(connection, worker)
+        finally:
+            self._busy.release()
 
     async def _follow(self, connection: ServerConnection, worker: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()

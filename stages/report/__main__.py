@@ -7,14 +7,15 @@ from avatarmake.contract.command import main
 from avatarmake.contract.stage import Job
 from avatarmake.files.whole import whole
 from avatarmake.terminal import duration
-from stages.report import STAGE, metrics, page, truth, video
+from stages.report import STAGE, metrics, page, silhouettes, truth, video
 from stages.report.subject import Finished
 
 
 def run(job: Job) -> dict:
     done = Finished.of(job)
     figures, eyelids = truth.compare(done, Path(job.config.truth)) if job.config.truth else (None, None)
-    found = metrics.gather(done, figures)
+    masks = silhouettes.compare(done, Path(job.config.truth)) if job.config.truth else None
+    found = metrics.gather(done, figures, masks)
     clip = job.out / "test.mp4" if done.held_out else None  # a video of a few frames leaves none unseen
     if clip and not clip.exists():
         with whole(clip) as temporary:

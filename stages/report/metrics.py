@@ -16,8 +16,8 @@ STAGES = {  # make target -> directory
 }
 
 
-def gather(done: Finished, truth: dict | None) -> dict:
-    """JSON-able. `truth` is what truth.compare() found, None for a subject without."""
+def gather(done: Finished, truth: dict | None, silhouettes: dict | None) -> dict:
+    """JSON-able. `truth`, `silhouettes`: what their compare() found, None for a subject without truth."""
     stamps = {stage: stamp for stage, d in STAGES.items() if (stamp := done.stamp(d))}
     tracking = stamps["track"].get("facts", {})
     converted = stamps["convert"].get("facts", {})
@@ -40,7 +40,7 @@ def gather(done: Finished, truth: dict | None) -> dict:
             "truth": truth,
         },
         "convert": {k: converted.get(k) for k in ("reprojection_px_max", "reprojection_px_mean", "jitter_px")},
-        "masks": stamps["mask"].get("facts", {}),
+        "masks": {**stamps["mask"].get("facts", {}), "truth": silhouettes},
         "avatar": {
             **{k: evaluation.get(k) for k in ("resolution", "gaussians", "iterations")},
             **{name: _split(split) for name, split in evaluation["splits"].items()},

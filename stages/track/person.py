@@ -15,7 +15,7 @@ from stages.track import identity, parameters, points
 from stages.track.contrast import patch
 from stages.track.photometric import Texture
 from stages.track.projection import Projection
-from stages.track.refine import KEYFRAMES, Refiner
+from stages.track.refine import Refiner
 from stages.track.solver import FrameSolver, second_difference
 
 SIZE = (IMAGE_SIZE, IMAGE_SIZE)
@@ -73,11 +73,9 @@ class PersonSolver:
         return Run(p, solution.iterations, seconds)
 
     def textured(self, numbers: np.ndarray, detected: np.ndarray) -> Person:
-        """The same person with the texture that frames spread over the video show."""
-        some = np.unique(np.linspace(0, len(numbers) - 1, KEYFRAMES).round().astype(int))
-        numbers, detected = numbers[some], detected[some]
+        """The same person with the texture that keyframes show: numbers (K,), detections (K,478,2)."""
         target = detected[:, self.fitted]
-        apart = 10 * np.arange(len(some))  # nothing ties keyframes
+        apart = 10 * np.arange(len(numbers))  # nothing ties keyframes
         p = self.frames.solve(identity.start(self.frames.projection, target, self.priors, apart), target, apart).p
         return Person(self.person.identity, self.refiner.person(p, target, self._patches(numbers, detected)))
 

@@ -21,7 +21,7 @@ from stages.track.chunks import Chunks
 from stages.track.doubt import Doubts
 from stages.track.landmarks import SEVERAL, LandmarkerDetector, MeshDetector, has_face, open_detector, read
 from stages.track.person import SIZE, Person, PersonSolver, read_person, write_person
-from stages.track.refine import TOGETHER
+from stages.track.refine import KEYFRAMES, TOGETHER
 
 SAMPLES = 96  # frames from which the keyframes are taken
 
@@ -129,7 +129,7 @@ class Worker:
         with locked(plan.scratch / "identity.lock"):
             if not plan.identity.exists():
                 head = head_model.load(plan.head)
-                numbers, seen = self._samples()
+                numbers, seen = self._keyframes(*self._samples()) if plan.refine else self._samples()
                 fitted = points.chosen(plan.landmarks, head.landmark_ids)
                 model, trust, priors = head.at_landmarks(fitted), points.TRUST[fitted], parameters.priors(plan.fps)
                 together = TOGETHER if plan.refine else 1.0
@@ -141,6 +141,13 @@ class Worker:
                     seconds["texture"] = time.perf_counter() - started
                 write_person(plan.identity, who)
         return plan.count, seconds
+
+    def _keyframes(self, numbers: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of the samples those that texture is gathered from, detected as the video's frames are."""
+        some = numbers[np.unique(np.linspace(0, len(numbers) - 1, KEYFRAMES).round().astype(int))]
+        found = self.detector.settled(some.tolist())
+        there = has_face(found)
+        return (some[there], found[there]) if there.any() else (numbers, seen)
 
     def _samples(self) -> tuple[np.ndarray, np.ndarray]:
         """Up to 96 frames (n,) spread over the video and their landmarks (n,478,2), each detected by itself.

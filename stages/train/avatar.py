@@ -63,9 +63,7 @@ def codes(dataset) -> np.ndarray:
     return Code.raw(d.expression, d.jaw_pose, d.eye_pose, d.eyelids, d.view).astype(np.float32)
 
 
-def fresh(
-    dataset, train: tuple[int, ...], gaussians: int, seed: int, backend: Backend, seconds: float = 0.0
-) -> Avatar:
+def fresh(dataset, train: tuple[int, ...], gaussians: int, seed: int, backend: Backend, seconds: float = 0.0) -> Avatar:
     """An avatar that has learned nothing yet: Gaussians where the training frames show the head, all grey."""
     some = [train[round(k)] for k in np.linspace(0, len(train) - 1, min(POSES, len(train)))]
     meshes = np.stack([dataset.vertices(i) for i in some])

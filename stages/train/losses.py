@@ -15,7 +15,7 @@ import torch
 from avatarmake.avatar.projection import CACHE, f4
 
 DELTA = 0.1
-ALPHA = 1 / 3  # alpha counts as one of the colours does
+ALPHA = 0.15  # more, and the colours get worse; less, and so does what is seen over other grounds
 MOUTH, HEAD = 1, 2  # bits of `labels`
 
 

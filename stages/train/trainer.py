@@ -18,6 +18,7 @@ from stages.train.split import Split
 
 WARMUP_RESOLUTION = 256
 BASE_RATE, LATENT_RATE, NETWORK_RATE = 0.02, 0.01, 8e-3
+DECAY = 0.05  # of the network's weights: what frames beyond those seen are told is less wild
 POSE_RATE, SHARED_POSE_RATE = 0.1, 0.01
 FINAL_RATE = 0.05  # of the rates at the start, reached exponentially
 GOLDEN = (5**0.5 - 1) / 2
@@ -83,7 +84,8 @@ class Trainer:
             inputs = [network.code(torch.from_numpy(raw).to(network.base.device)) for raw in self.codes]
         self.poses = Poses(torch.stack(inputs).cpu().numpy(), self.split.train, POSE_RATE, SHARED_POSE_RATE)
         dense = [p for module in (network.hidden, network.layer, network.out) for p in module.parameters()]
-        rates = [(network.base, BASE_RATE), (network.latent, LATENT_RATE), *((p, NETWORK_RATE) for p in dense)]
+        rates = [(network.base, BASE_RATE, 0.0), (network.latent, LATENT_RATE, 0.0)]
+        rates += [(p, NETWORK_RATE, DECAY if p.ndim > 1 else 0.0) for p in dense]
         self.optimiser = Adam(rates)
 
     def step(self) -> tuple[float, float]:

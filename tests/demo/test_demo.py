@@ -61,6 +61,7 @@ def test_the_stage_writes_film_and_truth(made, model):
     assert film.shape == (5, 96, 96, 3)
     truth = np.load(made.truth)
     shapes = {"shape": (300,), "expression": (5, 100), "jaw_pose": (5, 3), "eye_pose": (5, 6), "eyelids": (5, 2)}
+    shapes |= {"mask_frames": (1,), "mask_alpha": (1, 96, 96), "mask_head": (1, 96, 96)}
     shapes |= {"R": (5, 3, 3), "t": (5, 3), "intrinsics": (3, 3), "landmarks": (5, 478, 2), "image_size": (2,)}
     assert {k: truth[k].shape for k in shapes} == shapes and truth["fps"] == 20
     assert str(truth["head_model_digest"]) == model.digest
@@ -132,6 +133,18 @@ def test_the_detector_sees_the_face_where_the_truth_has_it_and_the_blinks(who):
     assert np.median(off) < 0.025
     opening = np.array(opening)
     assert np.corrcoef(-opening[:, 0], opening[:, 1])[0, 1] > 0.9
+
+
+def test_the_true_masks_are_where_the_ground_is_hidden(who):
+    act = script.perform(1, 25, 128, 0)
+    points = who.points(act, 0)
+    alpha, head = scene.masks(who, points, act, 0, 128)
+    one, other = (scene.render(who, points, act, 0, 128, np.full((128, 128, 3), c, np.float32)) for c in (0, 255))
+    through = (other.astype(float) - one).mean(-1)  # of the ground
+    assert np.abs(255 - through - alpha).max() < 3  # each of the two is rounded
+    assert (head <= alpha).all() and 0.5 < head.sum(dtype=int) / alpha.sum(dtype=int) < 0.98
+    clothes = (alpha == 255) & (head == 0)
+    assert head[64, 64] == 255 and clothes[96:].any() and not clothes[:64].any()
 
 
 def test_the_silhouette_hides_the_ground(who):

@@ -127,10 +127,11 @@ def test_nothing_recorded_is_nothing(served):
         assert camera.recv() == b""
 
 
-def test_one_camera_at_a_time(served):
+def test_one_camera_at_a_time(served, monkeypatch):
     with socket(served) as first:
         first.send(message(0))
         first.recv()
+        monkeypatch.setattr(served, "patience", 0.05)
         with socket(served) as second, pytest.raises(ConnectionClosed) as ended:
             second.recv()
         assert "another page has the camera" in str(ended.value)

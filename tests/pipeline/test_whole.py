@@ -36,6 +36,7 @@ def test_metrics_have_what_a_reader_compares(demo):
     assert m["frames"] == m["frames"] | {"source": FRAMES, "used": FRAMES, "tracked": FRAMES}
     assert m["tracking"]["landmark_error_pct"]["median"] < 2.5
     assert m["tracking"]["truth"]
+    assert m["masks"]["truth"]["frames"] == 2 and m["masks"]["truth"]["head_iou"] > 0.98
     assert m["convert"]["reprojection_px_max"] < 0.01
     for split in ("last", "blocks"):
         assert {"psnr_full", "psnr_head", "psnr_dark", "ssim"} <= m["avatar"][split].keys()

@@ -86,6 +86,15 @@ def write_avatar(root, last, blocks):
         images.write_jpeg(root / "previews" / f"{step}.jpg", np.zeros((64, 128, 3), np.uint8))
 
 
+def true_masks(box):
+    """Of every sixth source frame: the face that write_masks() draws, all of it head, in the video's picture."""
+    frames = np.arange(0, 2 * FRAMES, 6)
+    masks = np.zeros((len(frames), 512, 640), np.uint8)
+    for mask, k in zip(masks, frames, strict=True):
+        mask[box[1] : box[1] + 512, box[0] : box[0] + 512] = np.where(picture(k // 2)[1], 255, 0)
+    return {"mask_frames": frames, "mask_alpha": masks, "mask_head": masks}
+
+
 def write_truth(path, head, box=(64, 0, 512)):
     """Truth that the tracker of synthetic.py hit exactly, seen by a camera whose centre is the crop's."""
     there = [synthetic.performance(i) for i in range(FRAMES) for _ in range(2)]  # every second source frame is used
@@ -99,7 +108,7 @@ def write_truth(path, head, box=(64, 0, 512)):
     np.savez(
         path, shape=there[0].shape, expression=[p.expression for p in there], jaw_pose=[p.jaw_pose for p in there],
         eye_pose=[p.eye_pose for p in there], eyelids=[p.eyelids for p in there], R=r, t=t, intrinsics=k,
-        image_size=(640, 512), landmarks=landmarks, fps=25,
+        image_size=(640, 512), landmarks=landmarks, fps=25, **true_masks(box),
     )  # fmt: skip
 
 

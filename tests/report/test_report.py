@@ -33,7 +33,7 @@ def test_metrics_are_complete(reported):
     assert (m["tracking"]["jitter_px"], m["tracking"]["jitter_px_raw"]) == (0.5, 0.8)
     assert m["tracking"]["truth"] is None
     assert 0 < m["convert"]["reprojection_px_max"] < 0.01
-    assert m["masks"] == {"images": FRAMES}
+    assert m["masks"] == {"images": FRAMES, "truth": None}
     last = {"psnr_full": 18.5, "psnr_head": 15.5, "ssim": 0.9}
     fitted = {"psnr_full": 20.5, "psnr_head": 17.5, "ssim": 2.9}
     fit = {"frames": 1, "as_tracked": last, "as_fitted": fitted}

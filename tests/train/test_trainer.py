@@ -213,12 +213,12 @@ def test_adam_is_the_paper_s():
     rng = np.random.default_rng(0)
     start, gradients = rng.standard_normal(50), rng.standard_normal((5, 50))
     parameter = torch.nn.Parameter(torch.from_numpy(start).float())
-    adam, m, v, expected = Adam([(parameter, 0.01)]), 0.0, 0.0, start
+    adam, m, v, expected = Adam([(parameter, 0.01, 2.0)]), 0.0, 0.0, start
     for t, g in enumerate(gradients, 1):
         parameter.grad = torch.from_numpy(g).float()
         adam.step(0.5)
         m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
-        expected = expected - 0.5 * 0.01 * (m / (1 - 0.9**t)) / np.sqrt(v / (1 - 0.999**t))
+        expected = expected * (1 - 0.5 * 0.01 * 2) - 0.5 * 0.01 * (m / (1 - 0.9**t)) / np.sqrt(v / (1 - 0.999**t))
     assert np.abs(parameter.detach().numpy() - expected).max() < 3 * rounding(5)  # up to 3, in five steps
 
 

@@ -17,7 +17,7 @@ from avatarmake.geometry import cameras, rotations
 from stages.view import content, packing
 from tests.view.conftest import JAVASCRIPT, unpacked
 
-MODULES = sorted((ROOT / "stages" / "view" / "page").glob("*.js"))
+MODULES = [*sorted((ROOT / "stages" / "view" / "page").glob("*.js")), ROOT / "stages" / "live" / "live.js"]
 NAMES = ("means", "axes", "opacities", "colours")
 HALF, STEP = 2.0**-11, 1 / 65534  # relative errors of a half, and of one of `steps`' numbers, by the largest
 
