@@ -15,17 +15,18 @@ import psutil
 
 from avatarmake.avatar import tracked
 from avatarmake.avatar.head import Parameters
-from avatarmake.avatar.model import Avatar, view_of
+from avatarmake.avatar.model import Avatar, body_of, view_of
 from avatarmake.contract.layout import Subject
 from avatarmake.geometry import cameras, rotations
+from avatarmake.head_model.body import Body
 from tests.view.browser import Browser, pixels
 
 SIDE, POSES, SECONDS = 512, 10, 10
 PLAY = """
     const state = avatar.state, shown = [], start = performance.now();
-    avatar.state.side = 1;
     avatar.play(true);
     while (performance.now() - start < 1000 * arguments_[0]) {
+      state.side = 1; // 512, however slow that is
       await new Promise(requestAnimationFrame);
       if (shown.at(-1) !== state.frame) shown.push(state.frame);
     }
@@ -55,23 +56,29 @@ def main() -> None:
 
 
 def poses(subject: Subject) -> list[tuple]:
-    """avatar, parameters, view, translation: half as tracked, half changed by about a standard deviation."""
+    """avatar, parameters, view, translation, body: half as tracked, half changed by about a standard deviation."""
     avatar, own = Avatar.read(subject), tracked.of_dataset(subject.directory("dataset"), subject.name)
-    rng, found = np.random.default_rng(0), []
+    rng, found, body = np.random.default_rng(0), [], avatar.body(own)
     for k, i in enumerate(np.linspace(0, len(own) - 1, POSES).astype(int)):
         p, view = own.parameters(i), view_of(own.R[i])
         if k % 2:
             sizes = (1, 0.1, 0.2, 0.3)
             p = Parameters(*(np.float32(a + rng.normal(size=a.shape) * s) for a, s in zip(p, sizes, strict=True)))
             view = np.float32(view + rng.normal(size=3) * 0.2)
-        found.append((avatar, p, view, own.t[i]))
+        found.append((avatar, p, view, own.t[i], body_of(body, i)))
     return found
 
 
-def psnr(browser: Browser, avatar: Avatar, p: Parameters, view: np.ndarray, translation: np.ndarray) -> float:
+def psnr(
+    browser: Browser, avatar: Avatar, p: Parameters, view: np.ndarray, translation: np.ndarray, body: Body
+) -> float:
     rotation = cameras.FLIP @ rotations.matrix_from_axis_angle(view.astype(np.float64))
-    expected = avatar.draw(p, rotation, translation, avatar.camera(SIDE), view=view)
-    pose = {name: value.tolist() for name, value in (p._asdict() | {"view": view, "translation": translation}).items()}
+    expected = avatar.draw(p, rotation, translation, avatar.camera(SIDE), view=view, body=body)
+    values = p._asdict() | {"view": view, "translation": translation}
+    if avatar.seconds:
+        values["body_view"] = view_of(rotation @ body.turn[0])
+        values["body_translation"] = rotation @ body.shift[0] + translation
+    pose = {name: value.tolist() for name, value in values.items()}
     shown = pixels(browser.run("return avatar.picture(...arguments_)", SIDE, pose))
     return float(10 * np.log10(255**2 / np.mean((shown.astype(np.float64) - expected) ** 2)))
 

@@ -19,10 +19,11 @@ from avatarmake.contract.key import finished
 from avatarmake.contract.layout import Subject
 from avatarmake.detection import FaceMesh
 from avatarmake.errors import Exit, StageError
+from avatarmake.head_model.model import NECK
 from stages.live import STAGE, LiveConfig
 from stages.live.follower import Follower
 from stages.live.server import Live
-from stages.live.session import Session
+from stages.live.session import Session, Trunk
 from stages.view import content
 from stages.view.packing import pack
 from stages.view.page import POLICY, page
@@ -53,7 +54,8 @@ def live(subject: Subject, config: LiveConfig) -> Live:
             mesh.restart()
             return Follower(head, size, config.focal * max(size), mesh.detect, config.lag)
 
-        return Session(own, follower, config.gain, mesh.close)
+        trunk = Trunk(avatar.head.joints[NECK], avatar.seconds) if avatar.seconds else None
+        return Session(own, follower, config.gain, mesh.close, trunk)
 
     return Live(text, session)
 

@@ -29,14 +29,43 @@ def frame(message: bytes) -> tuple[float, np.ndarray]:
     return time, np.ascontiguousarray(pixels[..., :3])
 
 
+class Trunk:
+    """Where the body stands under a head that moves now: its mean over the last `seconds`, the nearer the more.
+
+    As avatarmake/head_model/body.py has it, which knows what is to come; `joint` (3,) is the neck's.
+    """
+
+    def __init__(self, joint: np.ndarray, seconds: float):
+        self._joint, self._seconds = joint.astype(np.float64), seconds
+        self._mean: np.ndarray | None = None
+        self._time = 0.0
+
+    def under(self, time: float, rotation: np.ndarray, translation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """World-to-camera R (3,3), t (3,) of the head -> of the body."""
+        r = rotation.astype(np.float64)
+        now = np.append(r.ravel(), r @ self._joint + translation)
+        share = 1 - np.exp(-max(time - self._time, 0) / self._seconds)
+        self._mean = now if self._mean is None else self._mean + share * (now - self._mean)
+        self._time = time
+        u, _, vt = np.linalg.svd(self._mean[:9].reshape(3, 3))
+        return u @ vt, self._mean[9:] - u @ vt @ self._joint
+
+
 class Session:
     """`own`: the avatar's performance in its own video; `follow(size)` makes a Follower for images of that size; `end`
-    is called when it is over."""
+    is called when it is over; `trunk` where the body does not go along with the head."""
 
-    def __init__(self, own: Performance, follow: Callable, gain: float = 1.0, end: Callable = lambda: None):
-        self._end = end
+    def __init__(
+        self,
+        own: Performance,
+        follow: Callable,
+        gain: float = 1.0,
+        end: Callable = lambda: None,
+        trunk: Trunk | None = None,
+    ):
+        self._end, self._trunk = end, trunk
         self._own, self._follow, self._gain = own, follow, gain
-        self._rest, self._limits = neutral.find(own).parameters, bounds.bounds(own)
+        self._rest, self._limits = neutral.find(own), bounds.bounds(own)
         self._follower: Follower | None = None
         self._first: tuple | None = None  # of the driver: the performance, and the face at rest in it
         self._recorded: list | None = None
@@ -60,12 +89,15 @@ class Session:
         """One frame of the driver -> the avatar's parameters, as the page takes them."""
         first = self._follower.first
         if self._first is None or self._first[0] is not first:
-            self._first = first, neutral.find(first).parameters
+            self._first = first, neutral.find(first)
         asked = transfer.transfer(now, self._first[1], self._rest, self._gain)
         rotation, translation = transfer.as_driver(joined([first, now]), self._own)
         values = self._limits.cut(asked)._asdict()
         told = {name: values[name][0] for name in Parameters._fields}
         told |= {"view": view_of(rotation[-1]), "translation": translation[-1]}
+        if self._trunk:
+            r, t = self._trunk.under(float(now.times[-1]), rotation[-1], translation[-1])
+            told |= {"body_view": view_of(r), "body_translation": t}
         return {name: np.round(value.astype(np.float64), 5).tolist() for name, value in told.items()}
 
     def close(self) -> None:

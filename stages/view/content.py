@@ -12,6 +12,7 @@ from avatarmake.head_model.bases import NAMED
 from stages.view.packing import Packed, exact, halves, steps
 
 SIZES = {"expression": 100, "jaw_pose": 3, "eye_pose": 6, "eyelids": 2, "view": 3}
+FOREVER = 1e9  # seconds: JSON has no infinity
 # what a Gaussian has where nothing was learned, in the columns of binding.py
 START = np.array([0, 0, 0, 1, 0, 0, 0, *START_SCALE, START_OPACITY, 0.5, 0.5, 0.5], np.float32)
 
@@ -26,6 +27,7 @@ def facts(avatar: Avatar, performance: Performance) -> dict:
         "named": list(NAMED),
         "focal": avatar.intrinsics[0, 0] / avatar.image_size[0],  # of a picture one wide
         "start": typical(avatar, performance),
+        "body_seconds": min(avatar.seconds, FOREVER),
     }
 
 
@@ -36,6 +38,7 @@ def arrays(avatar: Avatar, performance: Performance) -> dict[str, Packed]:
         **_head(avatar.head),
         **_surface(avatar.surface),
         **_performance(performance),
+        **(_body(avatar, performance) if avatar.seconds else {}),
     }
 
 
@@ -72,7 +75,7 @@ def _head(head: Head) -> dict[str, Packed]:
     return {
         "rest": exact(head.rest),
         "basis": steps(head.basis),
-        "weights": halves(head.weights),
+        "weights": exact(head.weights),
         "joints": exact(head.joints),
     }
 
@@ -95,3 +98,10 @@ def _performance(p: Performance) -> dict[str, Packed]:
         "view": exact(view_of(p.R)),
         "translation": exact(p.t),
     }
+
+
+def _body(avatar: Avatar, p: Performance) -> dict[str, Packed]:
+    """Where the body stands before the camera: x' = turn x + shift in the head's axes, put behind R and t."""
+    body, r = avatar.body(p), p.R.astype(np.float64)
+    place = (r @ body.shift[..., None])[..., 0] + p.t
+    return {"body_view": exact(view_of(r @ body.turn)), "body_translation": exact(place.astype(np.float32))}

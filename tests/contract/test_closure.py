@@ -48,7 +48,7 @@ def codes(data) -> dict[str, str]:
 
 # Written down by hand, from what each stage is for. Nobody but the host runs the last ones.
 WHO = {
-    "geometry/jitter.py": set(STAGES) - {"demo", "frames", "mask", "report"},
+    "geometry/jitter.py": {"track", "flame_head_tracker", "convert", "train", "view", "drive", "export", "live"},
     "detection/__init__.py": {"demo", "frames", "track", "flame_head_tracker", "mask", "live"},
     "detection/quality.py": {"track", "flame_head_tracker"},
     "formats/tracking.py": {"track", "flame_head_tracker", "convert", "view", "report", "drive", "export", "live"},

@@ -13,10 +13,11 @@ from websockets.sync.client import connect
 
 from avatarmake.avatar.performance import Performance
 from avatarmake.errors import Exit
+from avatarmake.geometry import rotations
 from stages.live import STAGE, LiveConfig, __main__
 from stages.live.follower import Follower
 from stages.live.server import Live
-from stages.live.session import HEADER, Session, frame
+from stages.live.session import HEADER, Session, Trunk, frame
 from tests.live.conftest import FOCAL, IMAGE, RATE, SIZE, Moving
 from tests.view.browser import Browser
 from tests.view.conftest import needs_browser, subject  # noqa: F401
@@ -152,6 +153,21 @@ def test_frames_are_read_as_they_are():
     pixels = np.arange(64 * 70 * 4, dtype=np.uint64).astype(np.uint8).reshape(64, 70, 4)
     time, image = frame(HEADER.pack(1.5, 70, 64, 0) + pixels.tobytes())
     assert time == 1.5 and (image == pixels[..., :3]).all() and IMAGE.shape == (SIZE[1], SIZE[0], 3)
+
+
+def test_a_body_stays_behind_a_head():
+    """Where the head is after long, where it was at once, and rigid all the while."""
+    joint, still = np.array([0, -0.14, -0.1]), (np.diag([1.0, -1, -1]), np.array([0, 0, 0.8]))
+    turned = (still[0] @ rotations.matrix_from_axis_angle(np.array([0, 0.5, 0])), np.array([0.1, 0, 0.8]))
+    trunk = Trunk(joint, 2.0)
+    trunk.under(0.0, *still)
+    r, t = trunk.under(0.04, *turned)
+    assert np.abs(r - still[0]).max() < 0.02 and np.abs(r @ joint + t - still[0] @ joint - still[1]).max() < 0.01
+    for k in range(500):
+        r, t = trunk.under(0.08 + k / 25, *turned)
+        np.testing.assert_allclose(r @ r.T, np.eye(3), atol=1e-9)
+    assert np.abs(r - turned[0]).max() < 1e-3 and np.abs(t - turned[1]).max() < 1e-3
+    assert np.abs(Trunk(joint, np.inf).under(0, *turned)[0] - turned[0]).max() < 1e-9
 
 
 def test_options_out_of_range_and_a_missing_avatar(capsys, tmp_path):

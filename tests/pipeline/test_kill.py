@@ -21,7 +21,7 @@ def copy_up_to(demo: Subject, stage: str, data) -> Subject:
     """The demo's volume with what stages before `stage` wrote."""
     subject = Subject(data, demo.name)
     for directory, writer in WRITER.items():
-        if ORDER.index(writer) < ORDER.index(stage):
+        if writer in ORDER[: ORDER.index(stage)]:
             shutil.copytree(demo.directory(directory), subject.directory(directory))
     return subject
 
@@ -46,7 +46,7 @@ def kill_when_under_way(stage: str, subject: Subject, files: int) -> bool:
 def test_kill_and_rerun(demo, stage, tmp_path):
     writes = next(d for d, writer in WRITER.items() if writer == stage)
     subject = copy_up_to(demo, stage, tmp_path / "data")
-    killed = kill_when_under_way(stage, subject, files=1 if stage in ("demo", "train", "report") else 6)
+    killed = kill_when_under_way(stage, subject, files=1 if stage in ("demo", "train", "view", "report") else 6)
     assert not subject.directory(writes).exists() or not killed
     again = run(stage, subject, *WORKERS.get(stage, []), **ELSEWHERE)
     assert again.returncode == 0, again.stdout + again.stderr

@@ -44,7 +44,7 @@ def test_metrics_have_what_a_reader_compares(demo):
 
 
 def test_receipts_have_what_each_stage_took(demo):
-    for directory in WRITER:
+    for directory in (d for d, stage in WRITER.items() if stage in ORDER):
         assert receipt(demo.directory(directory))["seconds"] > 0
         assert receipt(demo.directory(directory))["peak_memory_mb"] > 10
     seconds = receipt(demo.directory("avatar"))["facts"]["curve_seconds"]

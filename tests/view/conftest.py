@@ -16,6 +16,8 @@ from avatarmake.avatar.model import Avatar, view_of
 from avatarmake.contract.command import command
 from avatarmake.contract.layout import Subject
 from avatarmake.errors import Exit
+from avatarmake.geometry import cameras, rotations
+from avatarmake.head_model.body import Body
 from stages.train.avatar import fresh
 from stages.train.backend import choose
 from stages.train.dataset import Dataset
@@ -38,7 +40,7 @@ def write_checkpoint(path: Path, dataset: Dataset) -> None:
         for tensor, scale in ((avatar.network.base, 0.12), (avatar.network.out.weight, 0.15)):
             tensor.copy_(torch.randn(tensor.shape, generator=rng) * scale)
     trainer = Trainer(avatar, dataset, parts, Schedule(1, 64, 0.5, 0), 40)
-    state = trainer.state()
+    state = trainer.state() | {"body": torch.tensor(0.3, dtype=torch.float64)}  # one that stays behind the head
     del state["optimiser"]
     path.parent.mkdir()
     torch.save(state, path)
@@ -68,27 +70,33 @@ def avatar(subject) -> Avatar:
 
 
 @pytest.fixture(scope="session")
-def poses(subject) -> list[dict]:
+def poses(subject, avatar) -> list[dict]:
     """Ten frames' parameters: five that were tracked, five beyond what training saw."""
     own = tracked.of_dataset(subject.directory("dataset"), "small")
-    rng = np.random.default_rng(3)
-    found = []
+    body, rng, found = avatar.body(own), np.random.default_rng(3), []
     for k in range(10):
         i = (7 * k) % FRAMES
         p, view, translation = own.parameters(i), view_of(own.R[i]), own.t[i].copy()
+        body_view = view_of(own.R[i] @ body.turn[i])
+        body_translation = own.R[i] @ body.shift[i] + own.t[i]
         if k >= 5:
             sizes = (1, 0.1, 0.2, 0.3)
             p = Parameters(*(a + rng.normal(size=a.shape) * size for a, size in zip(p, sizes, strict=True)))
             view, translation = view + rng.normal(size=3) * 0.3, translation + rng.normal(size=3) * [0.02, 0.02, 0.1]
-        names = ("expression", "jaw_pose", "eye_pose", "eyelids", "view", "translation")
-        found.append({n: np.float32(v).tolist() for n, v in zip(names, (*p, view, translation), strict=True)})
+        places = {"view": view, "translation": translation}
+        places |= {"body_view": body_view, "body_translation": body_translation}
+        found.append({name: np.float32(value).tolist() for name, value in (p._asdict() | places).items()})
     return found
 
 
-def unpacked(pose: dict) -> tuple[Parameters, np.ndarray, np.ndarray]:
-    """-> parameters, view, translation."""
+def unpacked(pose: dict) -> tuple[Parameters, np.ndarray, np.ndarray, np.ndarray, Body]:
+    """-> parameters, view, world-to-camera rotation and translation, body."""
     values = [np.array(value, np.float32) for value in pose.values()]
-    return Parameters(*values[:4]), values[4], values[5]
+    view, translation, body_view, body_translation = values[4:]
+    rotation, own = (cameras.FLIP @ rotations.matrix_from_axis_angle(v.astype(np.float64)) for v in (view, body_view))
+    body = Body((rotation.T @ own)[None], (rotation.T @ (body_translation - translation))[None])
+    body = Body(*(part.astype(np.float32) for part in body))
+    return Parameters(*values[:4]), view, rotation, translation, body
 
 
 @pytest.fixture

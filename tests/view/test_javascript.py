@@ -13,7 +13,7 @@ from avatarmake.avatar import tracked
 from avatarmake.avatar.deformation import raw_code
 from avatarmake.avatar.model import view_of
 from avatarmake.avatar.projection import project
-from avatarmake.geometry import cameras, rotations
+from avatarmake.geometry import rotations
 from stages.view import content, packing
 from tests.view.conftest import JAVASCRIPT, unpacked
 
@@ -32,17 +32,16 @@ def test_what_evaluate_gives(node, subject, avatar, poses):
     packed = packing.pack(content.facts(avatar, own), content.arrays(avatar, own))
     expected, places = [], []
     for pose in poses:
-        p, view, translation = unpacked(pose)
+        p, view, turn, translation, body = unpacked(pose)
         code = avatar.deformation.code(raw_code(*p, view).astype(np.float32))
-        found = dict(zip(NAMES, map(flat, avatar.gaussians(p, view)), strict=True))
-        expected.append({"code": flat(code), "vertices": flat(avatar.head.vertices(p)), "gaussians": found})
-        turn = cameras.FLIP @ rotations.matrix_from_axis_angle(view.astype(np.float64))
+        found = dict(zip(NAMES, map(flat, avatar.gaussians(p, view, body)), strict=True))
+        expected.append({"code": flat(code), "vertices": flat(avatar.head.vertices(p, body)), "gaussians": found})
         focal = avatar.camera(200).fx
         places.append({"rotation": flat(turn), "translation": flat(translation), "focal": focal})
     d, s = avatar.deformation, avatar.surface
     size = np.abs(avatar.head.basis).max((1, 2))
     moved = max(float(np.abs([*p["expression"], *p["eyelids"]]) @ size) for p in poses)
-    vertices = moved * STEP + HALF * 0.02  # a jaw and an eyeball turn what follows them by 2 cm at most
+    vertices = moved * STEP + 2e-6  # and the rounding of places half a metre away
     learned = HALF * (8 + 48 * np.abs(d.out).max() * np.abs(d.latent).max())
     means = vertices + float(s.spacing.max()) * 12 * learned
     within = {
@@ -56,9 +55,8 @@ def test_what_evaluate_gives(node, subject, avatar, poses):
 
 
 def test_what_draw_projects(node, avatar, poses):
-    p, view, translation = unpacked(poses[6])
-    gaussians = avatar.gaussians(p, view)
-    rotation = (cameras.FLIP @ rotations.matrix_from_axis_angle(view.astype(np.float64))).astype(np.float32)
+    p, view, rotation, translation, body = unpacked(poses[6])
+    gaussians, rotation = avatar.gaussians(p, view, body), rotation.astype(np.float32)
     camera = avatar.camera(96)
     splats, boxes, keys = project(*gaussians, rotation, translation, *map(np.float32, camera[:4]), *camera[4:])
     order = np.argsort(keys)[::-1]
@@ -69,18 +67,20 @@ def test_what_draw_projects(node, avatar, poses):
     node("draw", values | {"splats": splats[seen].astype(np.float64).tolist()})
 
 
-def test_a_file_of_parameters(node, subject, tmp_path):
+def test_a_file_of_parameters(node, subject, avatar, tmp_path):
     own = tracked.of_dataset(subject.directory("dataset"), "small")
     own.write(tmp_path / "own.npz")
     with np.load(tmp_path / "own.npz") as arrays:
         deflated, other = io.BytesIO(), io.BytesIO()
         np.savez_compressed(deflated, **arrays)
     np.savez(other, a=np.zeros(3))
-    frames = []
+    body, frames = avatar.body(own), []
     for i in range(len(own)):
         p = own.parameters(i)._asdict() | {"view": view_of(own.R[i]), "translation": own.t[i]}
+        p |= {"body_view": view_of(own.R[i] @ body.turn[i]), "body_translation": own.R[i] @ body.shift[i] + own.t[i]}
         frames.append({name: flat(value) for name, value in p.items()})
-    values = {"digest": own.head_model_digest, "times": flat(own.times - own.times[0]), "frames": frames}
+    values = {"joints": flat(avatar.head.joints), "seconds": avatar.seconds, "frames": frames}
+    values |= {"digest": own.head_model_digest, "times": flat(own.times - own.times[0])}
     files = {"stored": (tmp_path / "own.npz").read_bytes(), "deflated": deflated.getvalue(), "other": other.getvalue()}
     node("performance", values, **files)
 

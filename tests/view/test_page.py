@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from avatarmake.avatar import tracked
-from avatarmake.geometry import cameras, rotations
 from tests.view.browser import Browser, pixels
 from tests.view.conftest import unpacked
 
@@ -37,9 +36,8 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 def test_pictures_are_those_of_the_rasteriser(shown, avatar, poses):
     found = []
     for pose in poses:
-        p, view, translation = unpacked(pose)
-        rotation = cameras.FLIP @ rotations.matrix_from_axis_angle(view.astype(np.float64))
-        expected = avatar.draw(p, rotation, translation, avatar.camera(SIDE), view=view)
+        p, view, rotation, translation, body = unpacked(pose)
+        expected = avatar.draw(p, rotation, translation, avatar.camera(SIDE), view=view, body=body)
         assert expected.min() < 60  # there is something to see
         found.append(psnr(pixels(shown.run("return avatar.picture(...arguments_)", SIDE, pose)), expected))
     assert min(found) >= FLOOR, found

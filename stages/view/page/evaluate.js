@@ -1,10 +1,11 @@
 // From the parameters of a frame to Gaussians: avatarmake/avatar's deformation, head and binding, in float32 arrays.
 //
 // Parameters are {expression (100), jaw_pose (3), eye_pose (6), eyelids (2), view (3), translation (3)}, rotations as
-// axis-angle in radians; docs/conventions.md has them. `view` is how the head is turned to the camera.
+// axis-angle in radians; docs/conventions.md has them. `view` and `translation` are how the head stands before the
+// camera; {body_view (3), body_translation (3)} how the body does, where it does not go along with the head.
 
 const COLUMNS = 14; // offset 0:3, quaternion 3:7, log of scales 7:10, opacity 10, colour 11:14: see binding.py
-const JAW = 2; // a joint's number; the left eye's and the right eye's follow
+const ROOT = 0, JAW = 2; // joints' numbers; the left eye's and the right eye's follow the jaw's
 
 /** base64 of what packing.py wrote -> {facts, and every array by its name as Float32Array or Uint16Array}. */
 export function unpack(text) {
@@ -50,6 +51,9 @@ export function matrix([x, y, z]) {
   ];
 }
 
+/** How a head is turned to the camera (3) -> world to camera, OpenCV's axes (9). */
+const standing = (view) => matrix(view).map((value, i) => (i < 3 ? value : -value));
+const transposed = (m) => [m[0], m[3], m[6], m[1], m[4], m[7], m[2], m[5], m[8]];
 const times = (m, v) => [0, 3, 6].map((i) => m[i] * v[0] + m[i + 1] * v[1] + m[i + 2] * v[2]);
 const product = (a, b) => a.map((_, i) => times(a, [b[i % 3], b[3 + (i % 3)], b[6 + (i % 3)]])[Math.floor(i / 3)]);
 
@@ -83,7 +87,7 @@ export class Avatar {
    * stays where it was: `view` does not follow.
    */
   camera(p, width, height, { yaw, pitch, zoom }) {
-    const own = matrix(p.view).map((value, i) => (i < 3 ? value : -value));
+    const own = standing(p.view);
     const middle = times(own, this.centre).map((value, i) => value + p.translation[i]);
     const orbit = product(matrix([-pitch, 0, 0]), matrix([0, -yaw, 0]));
     const from = times(orbit, p.translation.map((value, i) => value - middle[i]));
@@ -136,6 +140,20 @@ export class Avatar {
     });
     this.vertices.set(blended);
     [p.jaw_pose, p.eye_pose.slice(0, 3), p.eye_pose.slice(3)].forEach((turn, k) => this.turn(JAW + k, matrix(turn)));
+    if (p.body_view) this.bend(p);
+  }
+
+  /** The root's part of each vertex goes where the body is, seen from the head: avatarmake/head_model/body.py. */
+  bend(p) {
+    const { vertices } = this, back = transposed(standing(p.view)), { ids, weights } = this.turning[ROOT];
+    const r = product(back, standing(p.body_view));
+    const shift = times(back, p.body_translation.map((value, i) => value - p.translation[i]));
+    for (let k = 0; k < ids.length; k++) {
+      const i = 3 * ids[k], w = weights[k], x = vertices[i], y = vertices[i + 1], z = vertices[i + 2];
+      vertices[i] += w * (r[0] * x + r[1] * y + r[2] * z + shift[0] - x);
+      vertices[i + 1] += w * (r[3] * x + r[4] * y + r[5] * z + shift[1] - y);
+      vertices[i + 2] += w * (r[6] * x + r[7] * y + r[8] * z + shift[2] - z);
+    }
   }
 
   /** Skinning, sum_j w_j (R_j (v - j) + j): a joint at a time, as what it adds to a head that nothing turns. */

@@ -111,7 +111,7 @@ function choose(name) {
 
 async function open(file) {
   try {
-    performances.set(file.name, performanceOf(await readNpz(await file.arrayBuffer()), avatar.facts));
+    performances.set(file.name, performanceOf(await readNpz(await file.arrayBuffer()), avatar));
     choose(file.name);
     play(true);
     tell(`${file.name}: ${state.chosen.times.length} frames`);

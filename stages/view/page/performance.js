@@ -1,6 +1,7 @@
 // A file of parameters (.npz, avatarmake/avatar/performance.py) -> frames that the page can play.
 
 const SIZES = { expression: 100, jaw_pose: 3, eye_pose: 6, eyelids: 2 };
+const REACH = 3; // standard deviations that a mean looks ahead and back
 const LARGEST = 1 << 28; // bytes of an unpacked array
 
 /** ArrayBuffer of an .npz -> {name: {shape, data}}; data is an array of numbers, or a string. Throws Error in words. */
@@ -65,8 +66,11 @@ function readNpy(buffer, name) {
   return { shape, data: Array.from(new Kind(body, 0, count), Number) };
 }
 
-/** What readNpz gave -> {times, expression, jaw_pose, eye_pose, eyelids, view, translation}: flat arrays, F frames. */
-export function performance(arrays, facts) {
+/**
+ * What readNpz gave -> {times, expression, jaw_pose, eye_pose, eyelids, view, translation}: flat arrays, F frames. And
+ * body_view, body_translation, where the avatar's body does not go along with its head.
+ */
+export function performance(arrays, { facts, joints }) {
   const missing = ["times", ...Object.keys(SIZES), "R", "t"].filter((name) => !(name in arrays));
   if (missing.length) throw new Error(`This is no file of parameters: it has no ${missing.join(", ")}.`);
   const digest = arrays.head_model_digest?.data;
@@ -78,13 +82,52 @@ export function performance(arrays, facts) {
     }
   }
   const part = (name) => Float32Array.from(arrays[name].data);
-  const view = Array.from({ length: frames }, (_, i) => viewOf(arrays.R.data.slice(9 * i, 9 * i + 9))).flat();
+  const view = Array.from({ length: frames }, (_, i) => viewOf(arrays.R.data.slice(9 * i, 9 * i + 9)));
   return {
     times: Float32Array.from(times, (time) => time - times[0]),
     ...Object.fromEntries(Object.keys(SIZES).map((name) => [name, part(name)])),
-    view: Float32Array.from(view),
+    view: Float32Array.from(view.flat()),
     translation: part("t"),
+    ...(facts.body_seconds ? body(arrays, view, joints.subarray(3, 6), facts.body_seconds) : {}),
   };
+}
+
+/**
+ * Where the body is under a head: its mean over some seconds, as in avatarmake/head_model/body.py, but of rotation
+ * vectors, which is the same for turns as small as a body's. `joint` is the neck's.
+ */
+function body({ times: { data: times }, R, t }, view, joint, seconds) {
+  const place = times.map((_, i) => rotated(R.data, 9 * i, joint).map((value, axis) => value + t.data[3 * i + axis]));
+  const rows = view.map((values, i) => [...values, ...place[i]]), means = [];
+  for (let i = 0, first = 0; i < rows.length; i++) {
+    while (times[first] < times[i] - REACH * seconds) first++;
+    const sums = new Float64Array(7); // the weights' own is the last
+    for (let k = first; k < rows.length && times[k] <= times[i] + REACH * seconds; k++) {
+      const weight = Math.exp(-0.5 * ((times[k] - times[i]) / seconds) ** 2);
+      rows[k].forEach((value, c) => (sums[c] += weight * value));
+      sums[6] += weight;
+    }
+    means.push(Array.from(sums.subarray(0, 6), (sum) => sum / sums[6]));
+  }
+  return {
+    body_view: Float32Array.from(means.flatMap((mean) => mean.slice(0, 3))),
+    body_translation: Float32Array.from(means.flatMap((mean) => {
+      const turned = rotated(worldToCamera(mean), 0, joint);
+      return turned.map((value, axis) => mean[3 + axis] - value);
+    })),
+  };
+}
+
+const rotated = (m, at, v) => [0, 3, 6].map((i) => m[at + i] * v[0] + m[at + i + 1] * v[1] + m[at + i + 2] * v[2]);
+
+/** viewOf's inverse, for the first three of `mean`. */
+function worldToCamera([x, y, z]) {
+  const angle = Math.hypot(x, y, z) || 1e-12, s = Math.sin(angle) / angle, c = (1 - Math.cos(angle)) / (angle * angle);
+  return [
+    1 - c * (y * y + z * z), c * x * y - s * z, c * x * z + s * y,
+    -c * x * y - s * z, c * (x * x + z * z) - 1, s * x - c * y * z,
+    s * y - c * x * z, -s * x - c * y * z, c * (x * x + y * y) - 1,
+  ];
 }
 
 /** World to camera (9) -> how the head is turned to the camera: avatarmake/avatar/model.py's view_of. */
@@ -112,7 +155,8 @@ function axisAngle(m) {
 export function parameters(p, i) {
   const at = (name, size) => Array.from(p[name].subarray(size * i, size * (i + 1)));
   const own = Object.fromEntries(Object.entries(SIZES).map(([name, size]) => [name, at(name, size)]));
-  return { ...own, view: at("view", 3), translation: at("translation", 3) };
+  const places = ["view", "translation", "body_view", "body_translation"].filter((name) => p[name]);
+  return { ...own, ...Object.fromEntries(places.map((name) => [name, at(name, 3)])) };
 }
 
 /** The frame that is shown at a time, which runs in circles. */
