@@ -16,6 +16,8 @@ from PIL import Image
 
 from avatarmake import assets
 from avatarmake.assets import pins
+from avatarmake.avatar.model import read_checkpoint
+from avatarmake.avatar.performance import Performance
 from avatarmake.contract.key import finished, is_done
 from avatarmake.contract.layout import Subject
 from avatarmake.contract.stage import load
@@ -26,6 +28,7 @@ from avatarmake.formats.frame import FrameRecord, read_frame, write_frame
 from avatarmake.formats.tracking import Tracking, read_tracking, write_tracking
 from avatarmake.geometry import cameras
 from avatarmake.head_model.flame import files, pickles, public
+from stages.drive import arkit
 from stages.frames.video import Video
 from stages.mask import audit, label_maps, torch_file
 from stages.mask.framing import Source
@@ -114,6 +117,49 @@ def _trackings() -> list[bytes]:
         packed = io.BytesIO()
         np.savez_compressed(packed, **arrays)
     return [stored, packed.getvalue()]
+
+
+def _performances() -> list[bytes]:
+    still = Performance(
+        head_model="open",
+        head_model_digest="0" * 64,
+        fps=25.0,
+        times=np.arange(3) / 25,
+        expression=np.zeros((3, 100)),
+        jaw_pose=np.zeros((3, 3)),
+        eye_pose=np.zeros((3, 6)),
+        eyelids=np.zeros((3, 2)),
+        R=np.tile(cameras.FLIP, (3, 1, 1)),
+        t=np.tile([0, 0, 1.0], (3, 1)),
+        intrinsics=cameras.intrinsics_from_focal(1300, (512, 512)),
+        image_size=(512, 512),
+    )
+    return [_written(still.write, ".npz")]
+
+
+def _blendshapes() -> list[bytes]:
+    """As Live Link Face writes it, and with seconds."""
+    names = sorted(arkit.table())
+    files = []
+    for clock, form in (("Timecode", "00:00:01:{:02}.1"), ("time", "{}e-2")):
+        rows = [[clock, *names], *([form.format(k), *["0.25"] * len(names)] for k in range(4))]
+        files.append("\n".join(map(",".join, rows)).encode())
+    return files
+
+
+def _checkpoints() -> list[bytes]:
+    """As `train` writes it, of four Gaussians."""
+
+    def zeros(*shape: int) -> np.ndarray:
+        return np.zeros(shape, np.float32)
+
+    network = {"code.mean": zeros(114), "code.components": zeros(32, 114), "code.range": zeros(2, 32)}
+    network |= {"hidden.weight": zeros(64, 32), "hidden.bias": zeros(64), "layer.weight": zeros(544, 64)}
+    network |= {"layer.bias": zeros(544), "latent": zeros(4, 16), "base": zeros(4, 14), "out.weight": zeros(14, 32)}
+    surface = {"corners": np.zeros((4, 3), np.int32), "weights": zeros(4, 3), "spacing": zeros(4)}
+    poses = {"own": np.zeros((5, 6)), "shared": np.zeros((6, 32)), "steps": np.zeros(5, np.int64)}
+    state = {"step": 9, "surface": surface, "network": network, "poses": poses, "body": np.float64(2)}
+    return [_written(lambda path: torch_archive.dump(state, path), ".pt")]
 
 
 def _frames() -> list[bytes]:
@@ -317,6 +363,9 @@ def _read_pins(path: Path) -> None:
 READERS = (
     Reader("video", "video.mp4", _videos, _read_video),
     Reader("tracking.npz", f"{SUBJECT}/tracking/1.npz", _trackings, read_tracking),
+    Reader("parameters.npz", "move.npz", _performances, Performance.read),
+    Reader("ARKit's csv", "face.csv", _blendshapes, arkit.columns),
+    Reader("checkpoint", f"{SUBJECT}/avatar/checkpoint.pt", _checkpoints, lambda path: read_checkpoint(path, SUBJECT)),
     Reader("frame", f"{SUBJECT}/dataset/checkpoint/00001.frame", _frames, read_frame),
     Reader("frame on the host", f"{SUBJECT}/dataset/checkpoint/00001.frame", _frames, frame_values),
     Reader("weights.pth", "79999_iter.pth", _weights, torch_file.read),

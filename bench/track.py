@@ -1,6 +1,6 @@
 """How long track takes per frame, and how much memory; floors on 2 cores: solver 10 ms at about 105 landmarks, 1 GB.
 
-    python -m bench.track [--runs 3] [--frames 300 30000] [--subject data/demo]
+    python -m bench.track [--runs 3] [--frames 300 30000] [--refined 300 2000] [--subject data/demo]
 
 Solver: one core, 100 frames of a made-up performance of the open head with noise of 0.5 px, landmarks sets core, face
 and all, median of the runs. Memory: the stage's own worker processes over so many frames of such landmarks (files
@@ -25,12 +25,15 @@ from pathlib import Path  # noqa: E402
 import numpy as np  # noqa: E402
 
 from avatarmake import head_model  # noqa: E402
+from avatarmake.contract.layout import frame_image  # noqa: E402
 from avatarmake.contract.provenance import PeakMemory  # noqa: E402
 from avatarmake.contract.workers import how_many, worker_pool  # noqa: E402
+from avatarmake.formats import images  # noqa: E402
 from stages.track import __main__ as stage  # noqa: E402
-from stages.track import identity, points, work  # noqa: E402
+from stages.track import identity, points, surface, work  # noqa: E402
 from stages.track import parameters as P  # noqa: E402
-from stages.track.person import SIZE  # noqa: E402
+from stages.track.person import SIZE, Person, write_person  # noqa: E402
+from stages.track.photometric import Texture  # noqa: E402
 from stages.track.projection import Projection  # noqa: E402
 from stages.track.solver import FrameSolver  # noqa: E402
 
@@ -73,15 +76,29 @@ def time_solver(runs: int) -> None:
               f"{solution.iterations} iterations", flush=True)  # fmt: skip
 
 
-def measure_memory(frames: int) -> None:
+def person(refined: bool) -> Person:
+    """Somebody of no particular shape, with a texture of noise."""
+    rng, count = np.random.default_rng(0), len(surface.chosen(head_model.load("open")))
+    textures = [Texture(s, *rng.uniform(0.1, 1, (2, count)).astype(np.float32)) for s in (2.0, 1.0)]
+    return Person(identity.Identity(np.zeros(300, np.float32), FOCAL, 1.2), textures if refined else [])
+
+
+def measure_memory(frames: int, refined: bool) -> None:
     head = head_model.load("open")
     projection = Projection(head.at_landmarks(head.landmark_ids), np.zeros(300), FOCAL, SIZE)
     with tempfile.TemporaryDirectory() as folder:
         plan = work.Plan(Path(folder), Path(folder), frames, 25.0, FOCAL, "open", "face")
         plan.scratch.mkdir()
-        np.savez(plan.identity, shape=np.zeros(300, np.float32), focal=FOCAL, unit=1.0, iterations=0)
+        write_person(plan.identity, person(refined))
+        if refined:
+            images.write_jpeg(
+                frame_image(plan.frames, 1), np.random.default_rng(1).integers(0, 255, (512, 512, 3), np.uint8)
+            )
+            for n in range(2, frames + 1):
+                os.link(frame_image(plan.frames, 1), frame_image(plan.frames, n))
         for chunk in range(len(plan.chunks)):
             np.save(plan.detected(chunk), landmarks(*plan.chunks.span(chunk), projection))
+            np.save(plan.doubts(chunk), np.full((2, plan.chunks.size(chunk)), np.nan, np.float32))
         started = time.perf_counter()
         with PeakMemory() as memory:
             chunks = range(len(plan.chunks))
@@ -90,7 +107,9 @@ def measure_memory(frames: int) -> None:
                     pass
             stage.summary(plan)
         took = time.perf_counter() - started
-        print(f"memory, {frames} frames: {memory.peak_mb:.0f} MB, {took / frames * 1e3:.2f} ms a frame with writing")
+        name = "refined" if refined else "by landmarks"
+        ms = took / frames * 1e3
+        print(f"memory, {frames} frames {name}: {memory.peak_mb:.0f} MB, {ms:.2f} ms a frame with writing", flush=True)
 
 
 def time_stage(subject: Path, runs: int) -> None:
@@ -112,11 +131,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--frames", type=int, nargs="*", default=[300, 30_000])
+    parser.add_argument("--refined", type=int, nargs="*", default=[300, 2000])
     parser.add_argument("--subject", type=Path)
     options = parser.parse_args()
     time_solver(options.runs)
-    for frames in options.frames:
-        measure_memory(frames)
+    for refined, counts in ((False, options.frames), (True, options.refined)):
+        for frames in counts:
+            measure_memory(frames, refined)
     if options.subject:
         time_stage(options.subject, options.runs)
 

@@ -61,7 +61,8 @@ class Avatar:
             what = f"was tracked with another version of head model '{model.name}'"
             raise StageError(what, dataset, f"Run: make track ID={subject.name}")
         first = read_frame(layout.checkpoint_file(dataset, 0))
-        surface, deformation, poses, seconds = _checkpoint(subject.directory("avatar") / "checkpoint.pt", subject.name)
+        checkpoint = subject.directory("avatar") / "checkpoint.pt"
+        surface, deformation, poses, seconds = read_checkpoint(checkpoint, subject.name)
         own, corners = head(model, first.shape, surface.corners)
         return cls(
             subject.name,
@@ -138,7 +139,8 @@ def view_of(rotation: np.ndarray) -> np.ndarray:
     return rotations.axis_angle_from_matrix(cameras.FLIP @ rotation).astype(np.float32)
 
 
-def _checkpoint(path: Path, subject: str) -> tuple[Surface, Deformation, dict, float]:
+def read_checkpoint(path: Path, subject: str) -> tuple[Surface, Deformation, dict, float]:
+    """avatar/checkpoint.pt -> what it holds of an avatar: see the fields of Avatar. Raises StageError."""
     again = f"Run: make train ID={subject}"
     try:
         state = torch_archive.load(path)

@@ -53,7 +53,7 @@ def read(path: Path, avatar: Avatar, own: Performance) -> Performance:
     if avatar.head_model != "open":
         what = f"ARKit's blendshapes are mapped to the open head, and the avatar of {avatar.name} stands on another"
         raise StageError(what, path, f"Track it with ours: make track ID={avatar.name} HEAD_MODEL=open")
-    times, shapes, names = _columns(path)
+    times, shapes, names = columns(path)
     p = parameters(shapes, names)
     steps = np.diff(times)
     fps = float(1 / np.median(steps)) if len(steps) else 25.0
@@ -62,7 +62,7 @@ def read(path: Path, avatar: Avatar, own: Performance) -> Performance:
     return replace(own, fps=fps, times=times - times[0], R=rotation, t=translation, **made)
 
 
-def _columns(path: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def columns(path: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """-> times (F,) seconds, rising; (F,K); the names of the shapes, in lower case."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:

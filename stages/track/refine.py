@@ -25,6 +25,8 @@ STEPS = 3  # of a frame at each scale
 LANDMARKS = 0.03  # how much landmarks count beside texture: they err together, so that their number says little
 TOGETHER = 3.0  # likewise for the shape: keyframes' landmarks are alike, their errors make a face crooked and turn it
 QUIET = 5.0  # times the precision of an expression's prior: pose explains what it can, or expressions turn the head
+# Eyes turn as a pair, up and down alike, sideways but for how near they look: precisions of left minus right
+PAIRED = np.kron([[1, -1], [-1, 1]], np.diag([0.02**-2.0, 0.05**-2.0])).astype(np.float32)
 DAMPING = 1e-3
 LARGEST = P.vector(1.0, 0.1, 0.2, 0.3, 0.05, 0.02)  # of a step
 
@@ -66,6 +68,8 @@ class Refiner:
         frames = self.frames
         h, g, *_ = frames.equations(p, target, *frames.projection.uv_jacobian(p))
         photometry.add(p, texture, h, g)
+        h[:, P.EYES, P.EYES] += PAIRED
+        g[:, P.EYES] -= p[:, P.EYES] @ PAIRED
         g -= frames.smoothness * (bend @ p)
         np.einsum("fii->fi", h)[:] *= 1 + DAMPING
         step = conjugate_gradients(h, bend, frames.smoothness, g, MeanFrame(h, bend, frames.smoothness))

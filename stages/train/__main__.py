@@ -9,7 +9,6 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("MKL_CBWR", "AUTO")  # MKL promises equal sums run after run only where it is asked to
 
-import numba
 import numpy as np
 import torch
 
@@ -25,7 +24,6 @@ from stages.train.avatar import Avatar, fresh
 from stages.train.backend import choose
 from stages.train.dataset import Dataset
 from stages.train.network import Code
-from stages.train.pace import Pace
 from stages.train.split import split
 from stages.train.trainer import Schedule, Trainer
 
@@ -82,9 +80,8 @@ def train(job: Job, trainer: Trainer) -> None:
     before = trainer.seconds[-1] if trainer.seconds else 0.0
     started, losses, errors = time.monotonic(), [], []
     (job.out / "previews").mkdir(exist_ok=True)
-    pace = Pace(tuple(sorted({trainer.avatar.backend.threads, 1}, reverse=True)), numba.set_num_threads)
     for _ in progress(range(trainer.steps, trainer.schedule.iterations), label="train", unit="steps"):
-        loss, mse = pace(trainer.step)
+        loss, mse = trainer.step()
         losses.append(loss)
         errors.append(mse)
         step, end = trainer.steps, trainer.steps == trainer.schedule.iterations

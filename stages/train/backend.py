@@ -14,7 +14,6 @@ class Backend(NamedTuple):
     losses.huber, and the device their tensors live on."""
 
     device: torch.device
-    threads: int  # of numba, at most
     bind: Callable
     rasterise: Callable
     huber: Callable
@@ -50,13 +49,12 @@ def _cpu() -> Backend:
     # numba looks at the cores that a process is bound to, not at what its container is held to. What is left to torch
     # takes 2 ms of one thread in a dozen pieces; after each, two would wait for each other, beside other work for long.
     torch.set_num_threads(1)
-    threads = min(numba.config.NUMBA_NUM_THREADS, cores())
-    numba.set_num_threads(threads)
+    numba.set_num_threads(min(numba.get_num_threads(), cores()))
 
-    return Backend(torch.device("cpu"), threads, binding.bind, rasteriser.rasterise, losses.huber)
+    return Backend(torch.device("cpu"), binding.bind, rasteriser.rasterise, losses.huber)
 
 
 def _cuda() -> Backend:
     from stages.train import binding, losses, rasteriser_cuda
 
-    return Backend(torch.device("cuda"), 1, binding.bind_torch, rasteriser_cuda.rasterise, losses.huber_torch)
+    return Backend(torch.device("cuda"), binding.bind_torch, rasteriser_cuda.rasterise, losses.huber_torch)

@@ -14,9 +14,9 @@ from stages.train.avatar import WHITE, Avatar
 from stages.train.dataset import Dataset
 from stages.train.poses import UNIT, corrected
 
-STEPS = 40
+STEPS = 30
 POSE_RATE, CODE_RATE = 0.15, 0.05  # at first, in UNITs of a correction and in codes, whose mean square is 1
-DECAY = 0.96  # of the rates, a step
+DECAY = 0.95  # of the rates, a step
 BETA1, BETA2 = 0.8, 0.9
 
 

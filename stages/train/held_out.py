@@ -8,10 +8,10 @@ from avatarmake.files.whole import whole
 from avatarmake.formats import images
 from stages.train import evaluation, fitting
 from stages.train.avatar import WHITE
-from stages.train.trainer import WARMUP_RESOLUTION, Trainer
+from stages.train.trainer import Trainer
 
 BLACK = (0.0, 0.0, 0.0)
-FITTED = 16  # frames of a split at most: each costs as much as fitting.STEPS steps of training
+FITTED = 8  # frames of a split at most: each costs as much as fitting.STEPS steps of training
 
 
 def evaluate(out: Path, trainer: Trainer) -> dict:
@@ -51,7 +51,6 @@ def _split(out: Path, trainer: Trainer, frames: tuple[int, ...]) -> dict:
 def _as_fitted(trainer: Trainer, i: int) -> dict:
     """The figures of a frame whose pose and code its own picture told."""
     dataset, size = trainer.dataset, trainer.schedule.resolution
-    coarse = min(WARMUP_RESOLUTION, size)
-    found = fitting.fit(trainer.avatar, dataset, i, trainer.codes[i], *trainer.camera_of(i), coarse)
+    found = fitting.fit(trainer.avatar, dataset, i, trainer.codes[i], *trainer.camera_of(i), size)
     rendered, dark = (trainer.picture_of(i, size, ground, found) for ground in (WHITE, BLACK))
     return evaluation.measure(rendered, dataset.picture(i, size), dark)

@@ -96,7 +96,7 @@ def test_mediapipe_s_names_in_another_order(tmp_path):
     names = ["_neutral", *reversed(NAMES)]
     rows = [[f"{40 * k}", *(0.25 * (name in SMILES) * k for name in names)] for k in range(4)]
     path.write_text("\n".join(",".join(map(str, row)) for row in [["timestamp_ms", *names], *rows]))
-    times, shapes, known = arkit._columns(path)
+    times, shapes, known = arkit.columns(path)
     assert np.allclose(times, [0, 0.04, 0.08, 0.12]) and len(known) == 52
     p = arkit.parameters(shapes, known)
     assert isinstance(p, Parameters) and np.allclose(p.expression[:, 0], 0.25 * 2.2 * np.arange(4), atol=0.02)
