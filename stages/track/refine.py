@@ -20,11 +20,11 @@ from stages.track.surface import Surface
 KEYFRAMES = 32
 SCALES = (1.7, 0.85)  # sigmas of local contrast, in FrameSolver's unit (a hundredth of the eyes' distance): 2 and 1 px
 FINEST = 0.8  # px
-TURNS = 10  # of texture and keyframes at each scale
+TURNS = 14  # of texture and keyframes at each scale
 STEPS = 3  # of a frame at each scale
 LANDMARKS = 0.03  # how much landmarks count beside texture: they err together, so that their number says little
 TOGETHER = 3.0  # likewise for the shape: keyframes' landmarks are alike, their errors make a face crooked and turn it
-QUIET = 5.0  # times the precision of an expression's prior: pose explains what it can, or expressions turn the head
+QUIET = 2.0  # times the precision of an expression's prior: pose explains what it can, or expressions turn the head
 # Eyes turn as a pair, up and down alike, sideways but for how near they look: precisions of left minus right
 PAIRED = np.kron([[1, -1], [-1, 1]], np.diag([0.02**-2.0, 0.05**-2.0])).astype(np.float32)
 DAMPING = 1e-3
