@@ -25,7 +25,7 @@ demo: report            ##make demo, make demo ENGINE=docker
 # --- what can be set: on the command line, or in the environment ------------------------------------------------------
 PYTHON     ?= $(shell command -v python3.11 || echo python3)
 DATA       ?= data
-DEMO_TRAIN ?= --resolution 256 --iterations 3000
+DEMO_TRAIN ?= --resolution 256 --iterations 6000
 export ID VIDEO FPS PERSON TURN HEAD_MODEL SHARD TRACKER DETECTOR LABELS NUMBERING PARSER MATTING DEVICE DATA ASSETS \
        ENGINE BASE PYTORCH3D VERBOSE TO GET ACCEPT
 
