@@ -133,7 +133,9 @@ def _face_motion(done: Finished, tracked: list[Tracking], truth: dict) -> float 
     true_mean, true = _moved(done.head, truth["shape"], [truth[name][some] for name in names], face)
     size = np.linalg.norm(true_mean - true_mean.mean(0)) / np.linalg.norm(mean - mean.mean(0))
     total = (true**2).sum()
-    return float(1 - ((size * own - true) ** 2).sum() / total) if total > 1e-12 else None
+    if total <= 1e-12:
+        return None
+    return round(float(1 - ((size * own - true) ** 2).sum() / total), 4)  # BLAS rounds by the number of its threads
 
 
 def _moved(head: HeadModel, shape: np.ndarray, poses: list, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ from stages.train.split import Split
 
 WARMUP_RESOLUTION = 256
 BASE_RATE, LATENT_RATE, NETWORK_RATE = 0.02, 0.01, 8e-3
-DECAY = 0.05  # of the network's weights: what frames beyond those seen are told is less wild
+DECAY = 0.15  # of the network's weights: what frames beyond those seen are told is less wild
 POSE_RATE, SHARED_POSE_RATE = 0.1, 0.01
 FINAL_RATE = 0.05  # of the rates at the start, reached exponentially
 GOLDEN = (5**0.5 - 1) / 2
