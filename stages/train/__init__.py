@@ -7,7 +7,7 @@ from avatarmake.contract.stage import Stage, option
 
 @dataclass(frozen=True)
 class TrainConfig:
-    iterations: int = option(8000, "training steps, one frame each")
+    iterations: int = option(6000, "training steps, one frame each")
     resolution: int = option(512, "side of the images it is trained and judged on: 256 or 512")
     warmup: float = option(0.5, "part of the steps that is taken at 256 px, where they cost a third")
     gaussians: int = option(14000, "how many Gaussians")
