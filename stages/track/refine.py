@@ -24,6 +24,9 @@ TURNS = 14  # of texture and keyframes at each scale
 STEPS = 3  # of a frame at each scale
 LANDMARKS = 0.03  # how much landmarks count beside texture: they err together, so that their number says little
 TOGETHER = 3.0  # likewise for the shape: keyframes' landmarks are alike, their errors make a face crooked and turn it
+# Times an expression's prior precision, for how far it goes from what landmarks said. A real face's light and skin change
+# as no expression explains: held, it is the camera that follows texture, and a real video's avatar gains where it lost.
+HELD = 10.0
 QUIET = 2.0  # times the precision of an expression's prior: pose explains what it can, or expressions turn the head
 # Eyes turn as a pair, up and down alike, sideways but for how near they look: precisions of left minus right
 PAIRED = np.kron([[1, -1], [-1, 1]], np.diag([0.02**-2.0, 0.05**-2.0])).astype(np.float32)
@@ -36,6 +39,8 @@ class Refiner:
 
     def __init__(self, head: HeadModel, frames: FrameSolver, size: tuple[int, int]):
         precision = frames.priors.precision.copy()
+        self.held = np.zeros_like(precision)
+        self.held[P.EXPRESSION] = HELD * precision[P.EXPRESSION]
         precision[P.EXPRESSION] *= QUIET
         priors = replace(frames.priors, precision=precision)
         self.frames = FrameSolver(frames.projection, LANDMARKS * frames.trust, frames.unit, priors)
@@ -43,34 +48,45 @@ class Refiner:
 
     def person(self, p: np.ndarray, target: np.ndarray, patches: list[Patch]) -> list[Texture]:
         """The texture at each scale, from keyframes solved for by landmarks: p (K,115), target (K,L,2)."""
-        none = np.zeros((len(p), len(p)), p.dtype)  # nothing ties keyframes
+        none, start = np.zeros((len(p), len(p)), p.dtype), p  # nothing ties keyframes
         for scale in SCALES:
             photometry = self._photometry(patches, scale)
             for _ in range(TURNS):
-                p = self._step(photometry, photometry.gather(p), p, target, none)
+                p = self._step(photometry, photometry.gather(p), p, start, target, none)
         return [self._photometry(patches, scale).gather(p) for scale in SCALES]
 
     def course(
         self, p: np.ndarray, target: np.ndarray, bend: np.ndarray, patches: list[Patch], textures: list[Texture]
     ) -> np.ndarray:
         """A run of frames p (F,115), solved for by landmarks (F,L,2) -> refined; bend (F,F): what makes it smooth."""
+        start = p
         for texture in textures:
             photometry = Photometry(self.surface, self.frames.projection, patches, texture.sigma)
             for _ in range(STEPS):
-                p = self._step(photometry, texture, p, target, bend)
+                p = self._step(photometry, texture, p, start, target, bend)
         return p
 
     def _photometry(self, patches: list[Patch], scale: float) -> Photometry:
         return Photometry(self.surface, self.frames.projection, patches, max(scale * float(self.frames.unit), FINEST))
 
-    def _step(self, photometry: Photometry, texture: Texture, p: np.ndarray, target: np.ndarray, bend: np.ndarray):
-        """One Gauss-Newton step on landmarks, priors, texture and a smooth course -> the new p."""
+    def _step(
+        self,
+        photometry: Photometry,
+        texture: Texture,
+        p: np.ndarray,
+        start: np.ndarray,
+        target: np.ndarray,
+        bend: np.ndarray,
+    ) -> np.ndarray:
+        """One Gauss-Newton step on landmarks, priors, texture and a smooth course -> the new p; `start`: landmarks'."""
         frames = self.frames
         h, g, *_ = frames.equations(p, target, *frames.projection.uv_jacobian(p))
         photometry.add(p, texture, h, g)
         h[:, P.EYES, P.EYES] += PAIRED
         g[:, P.EYES] -= p[:, P.EYES] @ PAIRED
-        g -= frames.smoothness * (bend @ p)
-        np.einsum("fii->fi", h)[:] *= 1 + DAMPING
+        g -= frames.smoothness * (bend @ p) + self.held * (p - start)
+        diagonal = np.einsum("fii->fi", h)
+        diagonal += self.held
+        diagonal *= 1 + DAMPING
         step = conjugate_gradients(h, bend, frames.smoothness, g, MeanFrame(h, bend, frames.smoothness))
         return p + np.clip(step, -LARGEST, LARGEST).astype(p.dtype)
