@@ -24,8 +24,8 @@ TURNS = 14  # of texture and keyframes at each scale
 STEPS = 3  # of a frame at each scale
 LANDMARKS = 0.03  # how much landmarks count beside texture: they err together, so that their number says little
 TOGETHER = 3.0  # likewise for the shape: keyframes' landmarks are alike, their errors make a face crooked and turn it
-# Times an expression's prior precision, for how far it goes from what landmarks said. A real face's light and skin change
-# as no expression explains: held, it is the camera that follows texture, and a real video's avatar gains where it lost.
+# Times the precision of an expression's prior, for how far it goes from what landmarks said. A real face's light and
+# skin change as no expression explains: held, it is the camera that follows texture, and a real video's avatar gains.
 HELD = 10.0
 QUIET = 2.0  # times the precision of an expression's prior: pose explains what it can, or expressions turn the head
 # Eyes turn as a pair, up and down alike, sideways but for how near they look: precisions of left minus right
