@@ -1,9 +1,10 @@
 """The portrait that the demo subject wears, and how the open head is fitted to it.
 
-    python -m stages.demo.portrait        detects the landmarks again (needs the detector's environment)
+    python -m stages.demo.portrait        detects and fits again (needs the detector's environment)
 
 The picture is scikit-image's `astronaut.png`: Eileen Collins, NASA, in the public domain; it comes with the package.
-Its landmarks are kept in portrait_landmarks.csv, so that making the demo needs no detector.
+Its landmarks are kept in portrait_landmarks.csv, so that making the demo needs no detector; the open head that was fitted
+to them in portrait_fit.csv, because the last bits of a solution differ between processors, and who acts must not.
 """
 
 import importlib.util
@@ -18,7 +19,8 @@ from avatarmake.head_model import landmark_names as names
 from avatarmake.head_model.bases import SYMMETRIC_SHAPES
 from avatarmake.head_model.model import HeadModel
 
-LANDMARKS = Path(__file__).parent / "portrait_landmarks.csv"
+LANDMARKS = Path(__file__).parent / "portrait_landmarks.csv"  # 0.01 px
+FITTED = Path(__file__).parent / "portrait_fit.csv"  # 0.0001 of each unknown
 NOISE = 0.4  # px: how far the detector may be off in the portrait
 FOCAL = 1500.0  # px of the 512 x 512 picture: a portrait lens
 # one standard deviation of jaw (3), eyes (6), lids (2): expression and shape have 1
@@ -64,8 +66,16 @@ def landmarks() -> np.ndarray:
     return np.loadtxt(LANDMARKS, delimiter=",") / 100
 
 
-def fit(model: HeadModel, seen: np.ndarray, size: int = 512, iterations: int = 20) -> Fit:
-    """Shape, expression and pose whose landmarks fall on `seen` (478,2): Levenberg-Marquardt with Huber weights."""
+def fit(size: int = 512) -> Fit:
+    """The open head in the portrait."""
+    shape, expression, jaw, eyes, lids, turn, t = split(np.loadtxt(FITTED, delimiter=",") / 1e4)
+    parts = [p.astype(np.float32) for p in (shape, expression, jaw, eyes, lids)]
+    intrinsics = cameras.intrinsics_from_focal(FOCAL, (size, size))
+    return Fit(*parts, cameras.FLIP @ rotations.matrix_from_axis_angle(turn), t, intrinsics)
+
+
+def solve(model: HeadModel, seen: np.ndarray, size: int = 512, iterations: int = 20) -> np.ndarray:
+    """(417,) shape, expression and pose whose landmarks fall on `seen` (478,2): Levenberg-Marquardt, Huber weights."""
     small = model.at_landmarks(np.arange(478))
     intrinsics = cameras.intrinsics_from_focal(FOCAL, (size, size))
     weight = np.ones((478, 1))
@@ -120,10 +130,7 @@ def fit(model: HeadModel, seen: np.ndarray, size: int = 512, iterations: int = 2
         x, now, damping = new, after, damping / 5
         if before - cost(now, x) < 1e-3 * before:
             break
-    # rounded: the last bits of a solution differ between processors, the demo's truth should not
-    shape, expression, jaw, eyes, lids, turn, t = (np.round(p, 4) for p in split(x))
-    parts = [p.astype(np.float32) for p in (shape, expression, jaw, eyes, lids)]
-    return Fit(*parts, cameras.FLIP @ rotations.matrix_from_axis_angle(turn), t, intrinsics)
+    return x
 
 
 def split(x: np.ndarray) -> list[np.ndarray]:
@@ -132,9 +139,10 @@ def split(x: np.ndarray) -> list[np.ndarray]:
 
 
 def main() -> None:
-    """Write portrait_landmarks.csv: the mean over enlarged and turned copies, in 0.01 px."""
+    """Write portrait_landmarks.csv, the mean over enlarged and turned copies, and portrait_fit.csv."""
     import cv2
 
+    from avatarmake import head_model
     from avatarmake.detection import FaceMesh
 
     picture, found = portrait(), []
@@ -150,6 +158,8 @@ def main() -> None:
                 if seen is not None:
                     found.append((seen[:, :2] - to[:, 2]) @ np.linalg.inv(to[:, :2]).T)
     np.savetxt(LANDMARKS, np.rint(np.mean(found, 0) * 100), "%d", ",", header="x, y in 0.01 px of astronaut.png")
+    solved = solve(head_model.load("open"), landmarks())
+    np.savetxt(FITTED, np.rint(solved[None] * 1e4), "%d", ",", header="split()'s parts in 0.0001, of the open head")
     print(f"{len(found)} copies, spread {np.std(found, 0).mean():.2f} px")
 
 

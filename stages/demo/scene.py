@@ -38,7 +38,7 @@ class Subject:
 
 
 def subject(model: HeadModel, seed: int, person: Person = PEOPLE["eileen"]) -> Subject:
-    fit = portrait.fit(model, portrait.landmarks())
+    fit = portrait.fit()
     amount, shell = hair.hair(model)
     painted = texture.texture(model, fit, amount, shell, seed, person)
     shape = person.shape(fit.shape)
