@@ -27,6 +27,7 @@ TOGETHER = 3.0  # likewise for the shape: keyframes' landmarks are alike, their 
 # Times the precision of an expression's prior, for how far it goes from what landmarks said. A real face's light and
 # skin change as no expression explains: held, it is the camera that follows texture, and a real video's avatar gains.
 HELD = 10.0
+LIVELY = 0.3  # times the precision of how little a pose's course bends: texture shakes less than landmarks
 QUIET = 2.0  # times the precision of an expression's prior: pose explains what it can, or expressions turn the head
 # Eyes turn as a pair, up and down alike, sideways but for how near they look: precisions of left minus right
 PAIRED = np.kron([[1, -1], [-1, 1]], np.diag([0.02**-2.0, 0.05**-2.0])).astype(np.float32)
@@ -42,7 +43,10 @@ class Refiner:
         self.held = np.zeros_like(precision)
         self.held[P.EXPRESSION] = HELD * precision[P.EXPRESSION]
         precision[P.EXPRESSION] *= QUIET
-        priors = replace(frames.priors, precision=precision)
+        smoothness = frames.priors.smoothness.copy()
+        for part in (P.ROTATION, P.TRANSLATION):
+            smoothness[part] *= LIVELY
+        priors = replace(frames.priors, precision=precision, smoothness=smoothness)
         self.frames = FrameSolver(frames.projection, LANDMARKS * frames.trust, frames.unit, priors)
         self.surface = Surface(head, frames.projection, size)
 
