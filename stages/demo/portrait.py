@@ -3,8 +3,8 @@
     python -m stages.demo.portrait        detects and fits again (needs the detector's environment)
 
 The picture is scikit-image's `astronaut.png`: Eileen Collins, NASA, in the public domain; it comes with the package.
-Its landmarks are kept in portrait_landmarks.csv, so that making the demo needs no detector; the open head that was
-fitted to them in portrait_fit.csv, because the last bits of a solution differ between processors, and who acts must not.
+Its landmarks are kept in portrait_landmarks.csv, so that making the demo needs no detector. The open head that was
+fitted to them is in portrait_fit.csv: the last bits of a solution differ between processors, and who acts must not.
 """
 
 import importlib.util
