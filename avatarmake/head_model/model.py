@@ -124,15 +124,14 @@ class HeadModel:
     def _chain(self, rot: np.ndarray, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Kinematic chain: local rotations (N,5,3,3) -> world R (N,5,3,3) and t (N,5,3) acting on rest vertices."""
         world_r, world_t = np.empty_like(rot), np.empty(rot.shape[:2] + (3,), rot.dtype)
+        # not by BLAS, which rounds such small products otherwise in one process than in another
+        still = joints - np.einsum("njab,jb->nja", rot, joints)
         for j, parent in enumerate(self.parents):
             if parent < 0:
-                world_r[:, j] = rot[:, j]
-                world_t[:, j] = joints[j] - rot[:, j] @ joints[j]
+                world_r[:, j], world_t[:, j] = rot[:, j], still[:, j]
             else:
-                world_r[:, j] = world_r[:, parent] @ rot[:, j]
-                world_t[:, j] = (
-                    world_r[:, parent] @ (joints[j] - rot[:, j] @ joints[j])[..., None]
-                )[..., 0] + world_t[:, parent]
+                world_r[:, j] = np.einsum("nab,nbc->nac", world_r[:, parent], rot[:, j])
+                world_t[:, j] = np.einsum("nab,nb->na", world_r[:, parent], still[:, j]) + world_t[:, parent]
         return world_r, world_t
 
     def landmarks(self, vertices: np.ndarray) -> np.ndarray:
