@@ -20,6 +20,14 @@ from avatarmake.contract.stage import Stage
 from avatarmake.engine.request import Request
 from avatarmake.files import inputs
 
+# How many threads there are and which of a processor's instructions are taken: numbers are rounded by it, and the same
+# host shall give the same bytes in a container and without
+ROUNDING = (
+    *(f"{library}_NUM_THREADS" for library in ("OMP", "OPENBLAS", "MKL", "NUMBA")),
+    *("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "NPY_DISABLE_CPU_FEATURES", "ATEN_CPU_CAPABILITY"),
+    *("ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS", "MKL_CBWR", "NUMBA_CPU_NAME"),
+)
+
 
 def settings(request: Request, environment: dict, info: dict) -> dict:
     """docker-py's arguments for a stage's container."""
@@ -27,8 +35,7 @@ def settings(request: Request, environment: dict, info: dict) -> dict:
     variables = request.variables("docker", Path("/data"), Path("/assets"))
     variables |= {"AVATARMAKE_UPSTREAM": "/upstream"} if request.stage.upstream else {}
     variables["AVATARMAKE_HOST"] = platform.node()
-    passed = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "TERM", "COLUMNS")
-    variables |= {name: os.environ[name] for name in passed if name in os.environ}
+    variables |= {name: os.environ[name] for name in (*ROUNDING, "TERM", "COLUMNS") if name in os.environ}
     variables["AVATARMAKE_ENVIRONMENT"] = json.dumps(environment)
     return {
         "command": request.words(Path("/data"), config),

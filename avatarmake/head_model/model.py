@@ -124,7 +124,7 @@ class HeadModel:
     def _chain(self, rot: np.ndarray, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Kinematic chain: local rotations (N,5,3,3) -> world R (N,5,3,3) and t (N,5,3) acting on rest vertices."""
         world_r, world_t = np.empty_like(rot), np.empty(rot.shape[:2] + (3,), rot.dtype)
-        # not by BLAS, which rounds such small products otherwise in one process than in another
+        # not by BLAS, which rounds such small products otherwise on one kind of processor than on another
         still = joints - np.einsum("njab,jb->nja", rot, joints)
         for j, parent in enumerate(self.parents):
             if parent < 0:
