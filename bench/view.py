@@ -15,7 +15,7 @@ import psutil
 
 from avatarmake.avatar import tracked
 from avatarmake.avatar.head import Parameters
-from avatarmake.avatar.model import Avatar, body_of, view_of
+from avatarmake.avatar.model import Avatar, view_of
 from avatarmake.contract.layout import Subject
 from avatarmake.geometry import cameras, rotations
 from avatarmake.head_model.body import Body
@@ -65,7 +65,7 @@ def poses(subject: Subject) -> list[tuple]:
             sizes = (1, 0.1, 0.2, 0.3)
             p = Parameters(*(np.float32(a + rng.normal(size=a.shape) * s) for a, s in zip(p, sizes, strict=True)))
             view = np.float32(view + rng.normal(size=3) * 0.2)
-        found.append((avatar, p, view, own.t[i], body_of(body, i)))
+        found.append((avatar, p, view, own.t[i], body.of(i)))
     return found
 
 

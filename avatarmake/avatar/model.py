@@ -92,7 +92,7 @@ class Avatar:
         return self.deformation.code(raw_code(*parameters, view_of(rotation)).astype(np.float32))
 
     def body(self, p: Performance) -> Body:
-        """Where the body is under the head, in each frame; `body_of` takes one of them."""
+        """Where the body is under the head, in each frame; `Body.of` takes one of them."""
         return held(self.head.joints[NECK], self.still, p.R, p.t, p.intrinsics, p.times, self.seconds)
 
     def gaussians(
@@ -126,11 +126,6 @@ class Avatar:
         turn, shift = (np.ascontiguousarray(a, np.float32) for a in (rotation, translation))
         drawn = rasterise(*self.gaussians(parameters, view, body), turn, shift, camera, background or BLACK)
         return pixels.opaque(drawn.image) if background else pixels.transparent(drawn.image)
-
-
-def body_of(body: Body, i: int) -> Body:
-    """Of frame i alone."""
-    return Body(body.turn[i : i + 1], body.shift[i : i + 1])
 
 
 def view_of(rotation: np.ndarray) -> np.ndarray:

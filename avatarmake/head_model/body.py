@@ -26,6 +26,10 @@ class Body(NamedTuple):
     turn: np.ndarray  # (F,3,3)
     shift: np.ndarray  # (F,3) metres
 
+    def of(self, i: int) -> "Body":
+        """Of frame i alone."""
+        return Body(self.turn[i : i + 1], self.shift[i : i + 1])
+
     def bend(self, vertices: np.ndarray, weights: np.ndarray, frames: slice | np.ndarray = slice(None)) -> np.ndarray:
         """Vertices (F,V,3) of those frames, neck and root at rest, and the root's weights (V,) -> (F,V,3)."""
         below = np.flatnonzero(weights)

@@ -13,7 +13,7 @@ import numpy as np
 from avatarmake.avatar import tracked
 from avatarmake.avatar.correction import corrected
 from avatarmake.avatar.head import Parameters
-from avatarmake.avatar.model import WHITE, Avatar, body_of, view_of
+from avatarmake.avatar.model import WHITE, Avatar, view_of
 from avatarmake.avatar.performance import Performance
 from avatarmake.contract.command import main
 from avatarmake.contract.stage import Job
@@ -111,7 +111,7 @@ class Pictures:
         """(H,W,3) uint8 over the background, (H,W,4) where there is none."""
         parameters, rotation, translation = self._result.parameters(i), self._result.R[i], self._result.t[i]
         turn, shift = orbit.around(*self._put_right(parameters, rotation, translation), self._yaw[i], self._pivot)
-        view, body = view_of(rotation), body_of(self._body, i)
+        view, body = view_of(rotation), self._body.of(i)
         return self._avatar.draw(parameters, turn, shift, self._camera, self._ground, view, body)
 
     def rest(self, own_rest: Neutral) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from avatarmake.avatar import ply, tracked
 from avatarmake.avatar.head import Parameters
-from avatarmake.avatar.model import Avatar, body_of, view_of
+from avatarmake.avatar.model import Avatar, view_of
 from avatarmake.contract.command import main
 from avatarmake.contract.stage import Job
 from avatarmake.errors import Exit, StageError
@@ -45,7 +45,7 @@ def run(job: Job) -> dict:
     body = avatar.body(own)
     for number, i in enumerate(job.progress(frames), 1):
         path = job.out / "sequence" / f"{number:05d}.ply"
-        write(path, avatar, own.parameters(i), view_of(own.R[i]), body_of(body, i))
+        write(path, avatar, own.parameters(i), view_of(own.R[i]), body.of(i))
     return {"gaussians": len(avatar.surface.spacing), "expressions": list(wanted), "sequence": len(frames)}
 
 

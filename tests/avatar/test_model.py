@@ -11,7 +11,7 @@ from avatarmake import head_model
 from avatarmake.avatar import tracked
 from avatarmake.avatar.deformation import raw_code
 from avatarmake.avatar.head import Parameters, head
-from avatarmake.avatar.model import Avatar, body_of, view_of
+from avatarmake.avatar.model import Avatar, view_of
 from avatarmake.contract.layout import Subject
 from avatarmake.errors import StageError
 from stages.train.poses import Poses
@@ -76,7 +76,7 @@ def test_pictures_are_those_of_the_training(trained, avatar):
     for i in (0, 11):
         expected = torch_image(trainer, i, own.R[i], own.t[i], 64)
         pixels = np.rint(expected[:3].clip(0, 1) * 255).transpose(1, 2, 0)
-        ours = avatar.draw(own.parameters(i), own.R[i], own.t[i], avatar.camera(64), body=body_of(body, i))
+        ours = avatar.draw(own.parameters(i), own.R[i], own.t[i], avatar.camera(64), body=body.of(i))
         assert ours.dtype == np.uint8 and np.abs(ours - pixels).max() <= 1
         assert (ours != pixels).mean() < 0.01  # a value on the edge of two
         assert ours.std() > 20
