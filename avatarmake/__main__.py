@@ -146,6 +146,61 @@ def flashavatar_tree(subject: str, *, data: Path = Path("data"), to: Path | None
     tree.show(Subject(data, subject), to, copy)
 
 
+@app.command
+def pack(
+    subject: str,
+    *,
+    data: Path = Path("data"),
+    with_: Annotated[str, Parameter(name="--with")] = "",
+    diff: bool = False,
+    to: Path | None = None,
+) -> None:
+    """Write a subject as one file that says how it was made, for `reproduce` on another host.
+
+    Parameters
+    ----------
+    with_
+        Of its data what shall come along: video, frames, avatar ... or all, by spaces or commas.
+    diff
+        Take along what the working tree has changed, instead of refusing it.
+    to
+        The file, or a folder for it; this one if not given.
+    """
+    from avatarmake import pack as packs
+
+    packs.make(Subject(data, subject), with_.replace(",", " ").split(), diff, to)
+
+
+@app.command
+def reproduce(
+    file: Path,
+    *,
+    data: Path = Path("data"),
+    video: Path | None = None,
+    labels: Path | None = None,
+    registry: str = "",
+    anyway: bool = False,
+    force: bool = False,
+) -> int:
+    """Run every stage of a pack on this host and hold what comes out against it. Exit code 6: not as promised.
+
+    Parameters
+    ----------
+    video, labels
+        What it was made of, where that is not in the pack.
+    registry
+        Where images are pulled from, instead of built.
+    anyway
+        With this checkout, although its stages are not those that made the pack.
+    force
+        Run anew what an earlier reproduction made.
+    """
+    from avatarmake.pack import reproduction
+
+    given = {name: path.expanduser() for name, path in (("video", video), ("labels", labels)) if path is not None}
+    return reproduction.reproduce(file, reproduction.Wishes(data, given, registry, anyway, force))
+
+
 def main(argv: list[str] | None = None) -> int:
     with failures("avatarmake") as outcome:
         code = app(sys.argv[1:] if argv is None else argv, exit_on_error=False, result_action="return_value")

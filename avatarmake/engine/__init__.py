@@ -9,6 +9,7 @@ from avatarmake.contract.execution import recover_if_torn
 from avatarmake.contract.layout import Subject
 from avatarmake.contract.receipts import receipt, vouched
 from avatarmake.contract.stage import load
+from avatarmake.engine.processor import described
 from avatarmake.engine.revision import revision
 from avatarmake.errors import Exit, StageError
 
@@ -53,7 +54,7 @@ def run(name: str, argv: list[str]) -> int:
     engine, why = choose(stage.name)
     kept = "".join(f", as before {word}" for word in asked.remembered.values())
     print(f"{stage.name} {asked.subject.name}: engine {engine} ({why}){kept}", flush=True)
-    environment = {"why": why, "revision": revision(), "options": asked.options()}
+    environment = {"why": why, "revision": revision(), "options": asked.options(), "processor": described()}
     return docker.run(asked, environment) if engine == "docker" else local.run(asked, environment)
 
 
