@@ -143,6 +143,14 @@ images: $(IMAGES)       ##build what has changed of all images, and list their s
 	@$(HOST) images
 image/%: .venv/host/lock ##build one stage's image:  make image/convert  [PYTORCH3D=folder, for flame_head_tracker's]
 	@$(HOST) build "$*"
+push: .venv/host/lock   ##all images, or ONLY="frames track", to a registry, by digest:  make push REGISTRY=host:5000/me
+	@$(HOST) push $(ONLY) --registry="$$REGISTRY"
+pull: .venv/host/lock   ##from a registry, so that nothing has to be built here  REGISTRY=host:5000/me [ONLY=...]
+	@$(HOST) pull $(ONLY) --registry="$$REGISTRY"
+save: .venv/host/lock   ##as files, where no registry can be reached:  make save TO=folder [ONLY=...]
+	@$(HOST) save $(ONLY) $(call option,TO,--to)
+load: .venv/host/lock   ##make load FROM=folder [ONLY=...]
+	@$(HOST) load $(ONLY) $(call option,FROM,--from)
 base: .venv/host/lock   ##a base image from Debian's archive, where no registry of images can be reached
 	@$(HOST) base
 
@@ -178,6 +186,6 @@ help:
 
 .DEFAULT_GOAL := help
 .PHONY: help demo live source driver ready $(STAGES) status doctor assets patches flashavatar-tree images base
-.PHONY: pack reproduce
+.PHONY: pack reproduce push pull save load
 .PHONY: test test-numbers test-fresh test-images lint lock clean
 .DELETE_ON_ERROR:

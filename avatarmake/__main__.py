@@ -15,7 +15,7 @@ from avatarmake import __version__, engine
 from avatarmake.contract.command import failures
 from avatarmake.contract.layout import Subject
 from avatarmake.contract.pipeline import STAGES
-from avatarmake.contract.stage import load
+from avatarmake.contract.stage import load as load_stage
 
 app = cyclopts.App(name="python -m avatarmake", help=__doc__.splitlines()[0], version=__version__)
 app["--help"].group = "Commands"
@@ -44,7 +44,7 @@ def build(*stages: str, force: bool = False) -> None:
     """Build the images of these stages (all without a name); only what has changed is built."""
     from avatarmake.engine import docker
 
-    for stage in [load(name).name for name in stages or STAGES]:
+    for stage in [load_stage(name).name for name in stages or STAGES]:
         image, built = docker.build(stage, force)
         said = "built" if built else "nothing to do, the image is up to date:"
         print(f"{stage}: {said} {image.short_id}", flush=True)
@@ -56,6 +56,38 @@ def images() -> None:
     from avatarmake import status
 
     status.show_images()
+
+
+@app.command
+def push(*stages: str, registry: str) -> None:
+    """Push the images of these stages (all without a name) to a registry, and note their digests in images.lock."""
+    from avatarmake.engine import distribution
+
+    distribution.push(list(stages), registry)
+
+
+@app.command
+def pull(*stages: str, registry: str) -> None:
+    """Pull the images of the present sources from a registry; nothing has to be built then."""
+    from avatarmake.engine import distribution
+
+    distribution.pull(list(stages), registry)
+
+
+@app.command
+def save(*stages: str, to: Path) -> None:
+    """Write the images of these stages (all without a name) as files, for hosts that reach no registry."""
+    from avatarmake.engine import distribution
+
+    distribution.save(list(stages), to)
+
+
+@app.command
+def load(*stages: str, folder: Annotated[Path, Parameter(name="--from")]) -> None:
+    """Take images from files that `save` wrote."""
+    from avatarmake.engine import distribution
+
+    distribution.load(list(stages), folder)
 
 
 @app.command
@@ -129,7 +161,7 @@ def environment(name: str) -> None:
     """Make the virtual environment of a stage, or `test`, and print its interpreter."""
     from avatarmake.environments import venv
 
-    print(venv.python(name if name == "test" else load(name).name))
+    print(venv.python(name if name == "test" else load_stage(name).name))
 
 
 @app.command

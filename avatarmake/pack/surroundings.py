@@ -22,6 +22,9 @@ def differences(then: dict, now: dict) -> list[Difference]:
     found = [Difference(_meaning(name), _short(a), _short(b)) for name, a, b in pairs if a != b]
     found += _packages(then.get("versions", {}), now.get("versions", {}))
     found += [Difference(name, a, b) for name, a, b in _pairs(_deciding, then, now) if a != b]
+    told = [stamp["environment"].get("processor", {}).get("told", {}) for stamp in (then, now)]
+    pairs = [(n, *(str(each.get(n, "not set")) for each in told)) for n in sorted(told[0].keys() | told[1].keys())]
+    found += [Difference(name, a, b, not _threads(name)) for name, a, b in pairs if a != b]
     return found + [Difference(name, a, b, False) for name, a, b in _pairs(_telling, then, now) if a != b]
 
 
@@ -34,11 +37,8 @@ def bytes_are_promised(then: dict, now: dict) -> bool:
 
 def _deciding(stamp: dict) -> dict[str, str]:
     processor = stamp["environment"].get("processor", {})
-    told = " ".join(f"{name}={value}" for name, value in sorted(processor.get("told", {}).items())
-                    if not name.endswith("_NUM_THREADS"))  # fmt: skip
     return {
         "CPU class": str(processor.get("class", UNKNOWN)),
-        "what libraries are told of it": told or "nothing",
         "device": str(stamp.get("facts", {}).get("device", "cpu")),
     }
 
@@ -46,14 +46,11 @@ def _deciding(stamp: dict) -> dict[str, str]:
 def _telling(stamp: dict) -> dict[str, str]:
     host, environment = stamp.get("host", {}), stamp["environment"]
     gpu = host.get("gpu") if isinstance(host.get("gpu"), dict) else {}
-    threads = {name: value for name, value in environment.get("processor", {}).get("told", {}).items()
-               if name.endswith("_NUM_THREADS")}  # fmt: skip
     return {
         "engine": str(environment.get("engine", UNKNOWN)),
         "image": str(environment.get("image", "none"))[:19],
         "CPU": str(host.get("cpu", UNKNOWN)),
         "cores": str(host.get("cores", UNKNOWN)),
-        "threads": " ".join(f"{name}={value}" for name, value in sorted(threads.items())) or "as many as cores",
         "GPU": ", ".join(map(str, gpu.get("names", []))) or "none",
         "driver": str(gpu.get("driver", "none")),
         "kernel": str(host.get("kernel", UNKNOWN)),
@@ -61,6 +58,11 @@ def _telling(stamp: dict) -> dict[str, str]:
         "avatarmake": str(stamp.get("avatarmake", UNKNOWN)),
         "revision": str(environment.get("revision", UNKNOWN))[:12],
     }
+
+
+def _threads(name: str) -> bool:
+    """How many threads there are decides about no byte."""
+    return name.endswith("_NUM_THREADS")
 
 
 def _pairs(of, then: dict, now: dict) -> list[tuple[str, str, str]]:

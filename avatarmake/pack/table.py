@@ -44,7 +44,8 @@ def what(each: Outcome) -> str:
     more = f" and {len(each.off) - NAMED} more" if len(each.off) > NAMED else ""
     around = [f"{d.name} {d.then} -> {d.now}" for d in each.differences if d.decides]
     around = around or [f"{d.name} {d.then} -> {d.now}" for d in each.differences]
-    by = f" (around it: {'; '.join(around[:NAMED])})" if around else " (nothing around it was different)"
+    rest = f" and {len(around) - NAMED} more" if len(around) > NAMED else ""
+    by = f" (around it: {'; '.join(around[:NAMED])}{rest})" if around else " (nothing around it was different)"
     return "; ".join(said) + more + by
 
 
