@@ -36,7 +36,7 @@ DATA       ?= data
 DEMO_TRAIN ?= --resolution 256 --iterations 3000
 export BY POSE GAIN YAW CAMERA SIZE BACKGROUND
 export ID VIDEO FPS PERSON TURN HEAD_MODEL SHARD TRACKER DETECTOR LABELS NUMBERING PARSER MATTING DEVICE DATA ASSETS \
-       ENGINE BASE PYTORCH3D VERBOSE TO FROM GET ACCEPT WITH PACK REGISTRY ONLY
+       ENGINE IMAGES BASE PYTORCH3D VERBOSE TO FROM GET ACCEPT WITH PACK REGISTRY ONLY
 
 # A path is taken as it is typed: make would eat the $ of VIDEO='a$b.mp4'. What is written for make ($$, $(HOME)) is left
 # to it, and so is the environment, which it does not touch.

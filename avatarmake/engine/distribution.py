@@ -83,21 +83,21 @@ def save(stages: list[str], folder: Path) -> None:
         with whole(path) as temporary, temporary.open("wb") as out:
             for chunk in image.save(named=docker.tag(stage)):
                 out.write(chunk)
-        sums = _sums(folder) | {path.name: digest_path(path)}
+        listed = sums(folder) | {path.name: digest_path(path)}
         with whole(folder / SUMS) as temporary:
-            temporary.write_text("".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())))
+            temporary.write_text("".join(f"{digest}  {name}\n" for name, digest in sorted(listed.items())))
         print(f"{path}: {host.size(path.stat().st_size)}, {image.short_id}", flush=True)
 
 
 def load(stages: list[str], folder: Path) -> None:
     """Take the images of these stages (of all that there are, without a name) from files that `save` wrote."""
-    sums = _sums(folder)
-    if not sums:
+    listed = sums(folder)
+    if not listed:
         raise StageError(f"there is no {SUMS}", folder, "Give the folder that `make save` wrote: FROM=...")
     connection = docker.client()
-    for stage in _known(stages or [stage for stage in STAGES if f"{stage}.tar" in sums]):
+    for stage in _known(stages or [stage for stage in STAGES if f"{stage}.tar" in listed]):
         path = folder / f"{stage}.tar"
-        if not path.exists() or digest_path(path) != sums.get(path.name):
+        if not path.exists() or digest_path(path) != listed.get(path.name):
             raise StageError("is not there, or is not what `make save` wrote", path, "Copy it anew")
         if tags(path) != [docker.tag(stage)]:
             raise StageError(f"holds {', '.join(tags(path)) or 'no image'}, not {docker.tag(stage)}", path)
@@ -140,7 +140,8 @@ def _tag(stage: str) -> str:
     return _sources(stage)[:16]
 
 
-def _sums(folder: Path) -> dict[str, str]:
+def sums(folder: Path) -> dict[str, str]:
+    """The files that `save` wrote into a folder, name -> digest."""
     path = folder / SUMS
     lines = path.read_text().splitlines() if path.is_file() else []
     return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}

@@ -15,7 +15,7 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from avatarmake import ROOT, __version__, host
 from avatarmake.contract.stage import Stage, load
-from avatarmake.engine import builder, canonical, container, context
+from avatarmake.engine import builder, canonical, container, context, podman
 from avatarmake.engine.image_pins import named
 from avatarmake.engine.request import Request
 from avatarmake.engine.revision import git, revision
@@ -33,13 +33,14 @@ ADDED = f"{builder.OURS}pytorch3d"  # label: the wheels that PYTORCH3D added
 
 def client() -> docker.DockerClient:
     """A connection to the daemon. Raises StageError with what to do."""
+    by_podman = os.environ.get("ENGINE") == "podman"
     try:
-        connection = docker.from_env(timeout=600)
+        connection = podman.client(timeout=600) if by_podman else docker.from_env(timeout=600)
         connection.ping()
         return connection
     except DockerException as e:
         raise StageError(
-            f"Docker does not answer: {_reason(e)}",
+            f"{'Podman' if by_podman else 'Docker'} does not answer: {_reason(e)}",
             next="Start it (sudo systemctl start docker, or dockerd), or type ENGINE=local",
             exit=Exit.ENVIRONMENT,
         ) from e
