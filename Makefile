@@ -36,14 +36,14 @@ DATA       ?= data
 DEMO_TRAIN ?= --resolution 256 --iterations 3000
 export BY POSE GAIN YAW CAMERA SIZE BACKGROUND
 export ID VIDEO FPS PERSON TURN HEAD_MODEL SHARD TRACKER DETECTOR LABELS NUMBERING PARSER MATTING DEVICE DATA ASSETS \
-       ENGINE BASE PYTORCH3D VERBOSE TO GET ACCEPT
+       ENGINE IMAGES BASE PYTORCH3D VERBOSE TO FROM GET ACCEPT WITH PACK REGISTRY ONLY
 
 # A path is taken as it is typed: make would eat the $ of VIDEO='a$b.mp4'. What is written for make ($$, $(HOME)) is left
 # to it, and so is the environment, which it does not touch.
 paren := (
 for_make = $(strip $(foreach mark,$$$$ $$$(paren) $${,$(findstring $(mark),$(value $(1)))))
 as_typed = $(if $(call for_make,$(1)),$($(1)),$(value $(1)))
-$(foreach path,VIDEO BY LABELS DATA ASSETS TO PYTORCH3D,$(if $(filter command,$(firstword $(origin $(path)))),\
+$(foreach path,VIDEO BY LABELS DATA ASSETS TO FROM PACK PYTORCH3D,$(if $(filter command,$(firstword $(origin $(path)))),\
   $(eval override $(path) := $$(call as_typed,$(path)))))
 
 # How a variable becomes an option. Its value reaches the shell through the environment, so it may hold spaces.
@@ -102,8 +102,13 @@ driver: ready
 	  $(MAKE) --no-print-directory track ID="$$name" VIDEO="$$BY" OPTIONS= ;; esac
 
 ifeq ($(ID),)
-  ifneq ($(filter $(STAGES) live status flashavatar-tree,$(MAKECMDGOALS)),)
+  ifneq ($(filter $(STAGES) live status flashavatar-tree pack,$(MAKECMDGOALS)),)
     $(error Which subject? Type: make $(MAKECMDGOALS) ID=roman)
+  endif
+endif
+ifeq ($(PACK),)
+  ifneq ($(filter reproduce,$(MAKECMDGOALS)),)
+    $(error Which pack? Type: make reproduce PACK=roman.avatarmake.tar.zst)
   endif
 endif
 
@@ -113,6 +118,14 @@ status: .venv/host/lock ##every stage of a subject: state, key, image, age, size
 	@$(HOST) status "$$ID" --data="$$DATA"
 doctor: .venv/host/lock ##what this host can do, and what to do about what is missing
 	@$(HOST) doctor
+
+##
+##On another host:
+pack: .venv/host/lock   ##a subject as one file that says how it was made  [WITH=video,frames,avatar] [DIFF=1] [TO=folder]
+	@$(HOST) pack "$$ID" --data="$$DATA" $(call option,WITH,--with) $(call option,TO,--to) $(if $(DIFF),--diff)
+reproduce: .venv/host/lock ##run what a pack says and compare:  make reproduce PACK=file [VIDEO=...] [REGISTRY=...] [ANYWAY=1]
+	@$(HOST) reproduce "$$PACK" --data="$$DATA" $(call option,VIDEO,--video) $(call option,LABELS,--labels) \
+	  $(call option,REGISTRY,--registry) $(if $(ANYWAY),--anyway) $(filter --force,$(OPTIONS))
 
 ##
 ##What others made. Nothing of theirs is in this repository or in an image:
@@ -130,6 +143,14 @@ images: $(IMAGES)       ##build what has changed of all images, and list their s
 	@$(HOST) images
 image/%: .venv/host/lock ##build one stage's image:  make image/convert  [PYTORCH3D=folder, for flame_head_tracker's]
 	@$(HOST) build "$*"
+push: .venv/host/lock   ##all images, or ONLY="frames track", to a registry, by digest:  make push REGISTRY=host:5000/me
+	@$(HOST) push $(ONLY) --registry="$$REGISTRY"
+pull: .venv/host/lock   ##from a registry, so that nothing has to be built here  REGISTRY=host:5000/me [ONLY=...]
+	@$(HOST) pull $(ONLY) --registry="$$REGISTRY"
+save: .venv/host/lock   ##as files, where no registry can be reached:  make save TO=folder [ONLY=...]
+	@$(HOST) save $(ONLY) $(call option,TO,--to)
+load: .venv/host/lock   ##make load FROM=folder [ONLY=...]
+	@$(HOST) load $(ONLY) $(call option,FROM,--from)
 base: .venv/host/lock   ##a base image from Debian's archive, where no registry of images can be reached
 	@$(HOST) base
 
@@ -165,5 +186,6 @@ help:
 
 .DEFAULT_GOAL := help
 .PHONY: help demo live source driver ready $(STAGES) status doctor assets patches flashavatar-tree images base
+.PHONY: pack reproduce push pull save load
 .PHONY: test test-numbers test-fresh test-images lint lock clean
 .DELETE_ON_ERROR:

@@ -15,7 +15,7 @@ from avatarmake import __version__, engine
 from avatarmake.contract.command import failures
 from avatarmake.contract.layout import Subject
 from avatarmake.contract.pipeline import STAGES
-from avatarmake.contract.stage import load
+from avatarmake.contract.stage import load as load_stage
 
 app = cyclopts.App(name="python -m avatarmake", help=__doc__.splitlines()[0], version=__version__)
 app["--help"].group = "Commands"
@@ -44,7 +44,7 @@ def build(*stages: str, force: bool = False) -> None:
     """Build the images of these stages (all without a name); only what has changed is built."""
     from avatarmake.engine import docker
 
-    for stage in [load(name).name for name in stages or STAGES]:
+    for stage in [load_stage(name).name for name in stages or STAGES]:
         image, built = docker.build(stage, force)
         said = "built" if built else "nothing to do, the image is up to date:"
         print(f"{stage}: {said} {image.short_id}", flush=True)
@@ -56,6 +56,38 @@ def images() -> None:
     from avatarmake import status
 
     status.show_images()
+
+
+@app.command
+def push(*stages: str, registry: str) -> None:
+    """Push the images of these stages (all without a name) to a registry, and note their digests in images.lock."""
+    from avatarmake.engine import distribution
+
+    distribution.push(list(stages), registry)
+
+
+@app.command
+def pull(*stages: str, registry: str) -> None:
+    """Pull the images of the present sources from a registry; nothing has to be built then."""
+    from avatarmake.engine import distribution
+
+    distribution.pull(list(stages), registry)
+
+
+@app.command
+def save(*stages: str, to: Path) -> None:
+    """Write the images of these stages (all without a name) as files, for hosts that reach no registry."""
+    from avatarmake.engine import distribution
+
+    distribution.save(list(stages), to)
+
+
+@app.command
+def load(*stages: str, folder: Annotated[Path, Parameter(name="--from")]) -> None:
+    """Take images from files that `save` wrote."""
+    from avatarmake.engine import distribution
+
+    distribution.load(list(stages), folder)
 
 
 @app.command
@@ -129,7 +161,7 @@ def environment(name: str) -> None:
     """Make the virtual environment of a stage, or `test`, and print its interpreter."""
     from avatarmake.environments import venv
 
-    print(venv.python(name if name == "test" else load(name).name))
+    print(venv.python(name if name == "test" else load_stage(name).name))
 
 
 @app.command
@@ -144,6 +176,61 @@ def flashavatar_tree(subject: str, *, data: Path = Path("data"), to: Path | None
     from avatarmake import flashavatar_tree as tree
 
     tree.show(Subject(data, subject), to, copy)
+
+
+@app.command
+def pack(
+    subject: str,
+    *,
+    data: Path = Path("data"),
+    with_: Annotated[str, Parameter(name="--with")] = "",
+    diff: bool = False,
+    to: Path | None = None,
+) -> None:
+    """Write a subject as one file that says how it was made, for `reproduce` on another host.
+
+    Parameters
+    ----------
+    with_
+        Of its data what shall come along: video, frames, avatar ... or all, by spaces or commas.
+    diff
+        Take along what the working tree has changed, instead of refusing it.
+    to
+        The file, or a folder for it; this one if not given.
+    """
+    from avatarmake import pack as packs
+
+    packs.make(Subject(data, subject), with_.replace(",", " ").split(), diff, to)
+
+
+@app.command
+def reproduce(
+    file: Path,
+    *,
+    data: Path = Path("data"),
+    video: Path | None = None,
+    labels: Path | None = None,
+    registry: str = "",
+    anyway: bool = False,
+    force: bool = False,
+) -> int:
+    """Run every stage of a pack on this host and hold what comes out against it. Exit code 6: not as promised.
+
+    Parameters
+    ----------
+    video, labels
+        What it was made of, where that is not in the pack.
+    registry
+        Where images are pulled from, instead of built.
+    anyway
+        With this checkout, although its stages are not those that made the pack.
+    force
+        Run anew what an earlier reproduction made.
+    """
+    from avatarmake.pack import reproduction
+
+    given = {name: path.expanduser() for name, path in (("video", video), ("labels", labels)) if path is not None}
+    return reproduction.reproduce(file, reproduction.Wishes(data, given, registry, anyway, force))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -9,20 +9,24 @@ from avatarmake.contract.execution import recover_if_torn
 from avatarmake.contract.layout import Subject
 from avatarmake.contract.receipts import receipt, vouched
 from avatarmake.contract.stage import load
+from avatarmake.engine.processor import described
 from avatarmake.engine.revision import revision
 from avatarmake.errors import Exit, StageError
 
+ENGINES = ("docker", "podman", "apptainer", "local")
+
 
 def choose(stage: str) -> tuple[str, str]:
-    """The engine for a stage and why: ENGINE=docker or local as it says; auto takes images that are there.
+    """The engine for a stage and why: ENGINE as it says; auto takes Docker's images where they are there.
 
     auto never builds a first image: that takes minutes, and `make images` is there to ask for it.
     """
     asked = os.environ.get("ENGINE") or "auto"
-    if asked in ("docker", "local"):
+    if asked in ENGINES:
         return asked, f"ENGINE={asked}"
     if asked != "auto":
-        raise StageError(f"there is no engine '{asked}'", next="ENGINE is auto, docker or local", exit=Exit.USAGE)
+        known = f"ENGINE is auto, {', '.join(ENGINES)}"
+        raise StageError(f"there is no engine '{asked}'", next=known, exit=Exit.USAGE)
     from avatarmake.engine import docker
 
     trouble = docker.trouble()
@@ -35,7 +39,7 @@ def choose(stage: str) -> tuple[str, str]:
 
 def run(name: str, argv: list[str]) -> int:
     """Run a stage unless it is done: `ID [--data D] [options]`. Returns its exit code (local: becomes the stage)."""
-    from avatarmake.engine import docker, local, request
+    from avatarmake.engine import apptainer, docker, local, request
 
     subject = _subject(argv)
     if subject:
@@ -53,8 +57,11 @@ def run(name: str, argv: list[str]) -> int:
     engine, why = choose(stage.name)
     kept = "".join(f", as before {word}" for word in asked.remembered.values())
     print(f"{stage.name} {asked.subject.name}: engine {engine} ({why}){kept}", flush=True)
-    environment = {"why": why, "revision": revision(), "options": asked.options()}
-    return docker.run(asked, environment) if engine == "docker" else local.run(asked, environment)
+    environment = {"engine": engine, "why": why, "revision": revision(), "options": asked.options()}
+    environment["processor"] = described()
+    if engine in ("docker", "podman"):
+        return docker.run(asked, environment)
+    return {"local": local, "apptainer": apptainer}[engine].run(asked, environment)
 
 
 def _subject(argv: list[str]) -> Subject | None:

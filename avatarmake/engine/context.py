@@ -8,7 +8,7 @@ import hashlib
 import io
 import tarfile
 import tempfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO
 
 from avatarmake import ROOT
@@ -37,8 +37,13 @@ def environment_digest(stage: str, base: str) -> str:
 
 
 def pack(stage: str) -> IO[bytes]:
-    """The build context of the stage's sources, upon the image that ARG ENVIRONMENT names."""
-    return _pack({"Dockerfile": _halves(stage)[1], **_sources(stage)})
+    """The build context of the stage's sources, upon the image that ARG ENVIRONMENT names.
+
+    They are below `root/`, which lies upon the image's own root, folders and all: Docker gives a folder that it has to
+    make the time at which it does.
+    """
+    named = {f"root/app/{name}": path for name, path in _sources(stage).items()}
+    return _pack({"Dockerfile": _halves(stage)[1], **named})
 
 
 def pack_environment(stage: str) -> IO[bytes]:
@@ -83,6 +88,10 @@ def _bytes(content: Path | bytes) -> bytes:
 def _pack(named: dict[str, Path | bytes]) -> IO[bytes]:
     packed = tempfile.TemporaryFile()
     with tarfile.open(fileobj=packed, mode="w") as tar:
+        for folder in sorted({parent for name in named for parent in PurePosixPath(name).parents}):
+            entry = tarfile.TarInfo(str(folder))
+            entry.type, entry.mode, entry.mtime = tarfile.DIRTYPE, 0o755, 1
+            tar.addfile(entry)
         for name, content in named.items():
             entry = tarfile.TarInfo(name)
             entry.mode, entry.mtime = 0o644, 1

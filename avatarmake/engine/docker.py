@@ -15,7 +15,8 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from avatarmake import ROOT, __version__, host
 from avatarmake.contract.stage import Stage, load
-from avatarmake.engine import builder, container, context
+from avatarmake.engine import builder, canonical, container, context, podman
+from avatarmake.engine.image_pins import named
 from avatarmake.engine.request import Request
 from avatarmake.engine.revision import git, revision
 from avatarmake.environments import pytorch3d
@@ -26,18 +27,20 @@ from avatarmake.registry import alone
 BASE = "python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b"
 OWN_BASE = "avatarmake/base:bookworm"  # `make base`, where no registry of images can be reached
 INPUTS = f"{builder.OURS}inputs"  # label: digest of what the image was made of
+STANDS_ON = f"{builder.OURS}base"  # label: the id of the base
 ADDED = f"{builder.OURS}pytorch3d"  # label: the wheels that PYTORCH3D added
 
 
 def client() -> docker.DockerClient:
     """A connection to the daemon. Raises StageError with what to do."""
+    by_podman = os.environ.get("ENGINE") == "podman"
     try:
-        connection = docker.from_env(timeout=600)
+        connection = podman.client(timeout=600) if by_podman else docker.from_env(timeout=600)
         connection.ping()
         return connection
     except DockerException as e:
         raise StageError(
-            f"Docker does not answer: {_reason(e)}",
+            f"{'Podman' if by_podman else 'Docker'} does not answer: {_reason(e)}",
             next="Start it (sudo systemctl start docker, or dockerd), or type ENGINE=local",
             exit=Exit.ENVIRONMENT,
         ) from e
@@ -104,23 +107,32 @@ def base(connection: docker.DockerClient) -> tuple[str, str]:
 def is_current(stage: str) -> bool:
     """Whether the stage's image is there and of the present sources, lock, base and PYTORCH3D."""
     there = image(stage)
-    return there is not None and there.labels.get(INPUTS) == context.digest(stage, base(client())[1])
+    return there is not None and is_of_these_sources(stage, there)
+
+
+def is_of_these_sources(stage: str, there: docker.models.images.Image) -> bool:
+    """Whether an image is what this host would build. Where its base is not here, as its label says that it was."""
+    base_id = there.labels.get(STANDS_ON, "")
+    with contextlib.suppress(ImageNotFound):
+        asked = os.environ.get("BASE") or there.labels.get("org.opencontainers.image.base.name", "")
+        base_id = client().images.get(asked).id if asked else ""
+    return STANDS_ON in there.labels and there.labels.get(INPUTS) == context.digest(stage, base_id)
 
 
 def build(stage: str, force: bool = False) -> tuple[docker.models.images.Image, bool]:
     """The stage's image, built if it is not of the present sources, lock, base and PYTORCH3D. Also whether it was."""
     added = " ".join(wheel.name for wheel in pytorch3d.wheels(stage))
+    there = image(stage)
+    if there is not None and is_of_these_sources(stage, there) and not force:
+        return there, False
     connection = client()
     base_name, base_id = base(connection)
     inputs = context.digest(stage, base_id)
-    there = image(stage)
-    if there is not None and there.labels.get(INPUTS) == inputs and not force:
-        return there, False
     extra = f", with {added}" if added else ""
     if not added and there is not None and there.labels.get(ADDED):
         extra = ", without the PyTorch3D that it had: PYTORCH3D= is not set"
     print(f"{stage}: building its image on {base_name}{extra}", file=sys.stderr, flush=True)
-    labels = _labels(load(stage), base_name, inputs) | ({ADDED: added} if added else {})
+    labels = _labels(load(stage), base_name, inputs) | {STANDS_ON: base_id} | ({ADDED: added} if added else {})
     with alone("images"):  # one build at a time: each sweeps up what has no name, and another's has none yet
         packages = _environment(connection, stage, base_name, base_id, added)
         with context.pack(stage) as packed:
@@ -143,6 +155,7 @@ def _environment(connection: docker.DockerClient, stage: str, base_name: str, ba
 def _build(connection: docker.DockerClient, stage: str, packed: IO[bytes], name: str, *settings: dict) -> None:
     try:
         builder.build(connection, packed, name, *settings)
+        canonical.settle(connection, name)
     except builder.BuildError as e:
         raise _failure(stage, str(e), e.said) from None
 
@@ -193,7 +206,7 @@ def run(request: Request, environment: dict) -> int:
     built, _ = build(request.stage.name)
     connection = client()
     _join_running(connection, request)
-    environment = {"engine": "docker", "image": built.id, **environment}
+    environment = {"engine": "docker", "image": built.id, **named(request.stage.name, built.id), **environment}
     settings = container.settings(request, environment, connection.info())
     with _explained():
         held = connection.containers.create(built.id, **settings)

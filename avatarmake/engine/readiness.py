@@ -11,9 +11,23 @@ from avatarmake.contract.key import need_inputs
 from avatarmake.contract.layout import Subject
 from avatarmake.contract.pipeline import WRITER
 from avatarmake.contract.stage import Stage, load
-from avatarmake.engine import choose, docker, request, tracker
+from avatarmake.engine import apptainer, choose, docker, request, tracker
 from avatarmake.environments import platforms, venv
 from avatarmake.errors import Exit, StageError
+
+# engine -> whether a stage's environment or image is there and of the present sources, and what makes it so
+MADE = {
+    "local": lambda stage: venv.is_current(stage),
+    "docker": lambda stage: docker.is_current(stage),
+    "podman": lambda stage: docker.is_current(stage),
+    "apptainer": lambda stage: False,  # looked at each time; converting is done once
+}
+MAKE = {
+    "local": lambda stage: venv.python(stage),
+    "docker": lambda stage: docker.build(stage),
+    "podman": lambda stage: docker.build(stage),
+    "apptainer": lambda stage: apptainer.prepared(stage),
+}
 
 
 def make_ready(subject: Subject, goals: list[str], options: dict[str, list[str]]) -> int:
@@ -47,7 +61,7 @@ def _fault(stage: Stage, words: list[str]) -> StageError | None:
     """What the stage cannot do without and cannot get, or None; its environment or image is made on the way."""
     try:
         engine, _ = choose(stage.name)
-        made = venv.is_current(stage.name) if engine == "local" else docker.is_current(stage.name)
+        made = MADE[engine](stage.name)
         asked = request.unresolved(stage, words)
         if asked is None or not made and _is_done(stage, words):
             return None
@@ -57,9 +71,7 @@ def _fault(stage: Stage, words: list[str]) -> StageError | None:
             patches.prepare(stage.upstream)
         if engine == "local":
             platforms.check(stage.name)
-            venv.python(stage.name)
-        else:
-            docker.build(stage.name)
+        MAKE[engine](stage.name)
     except StageError as e:
         return None if _is_done(stage, words) else e
     return None

@@ -48,9 +48,10 @@ def run(job: Job) -> dict:
         "frames_in": len(crop["source_frames"]),
         "frames_out": len(indices),
         "missing": len(crop["source_frames"]) - len(indices),
-        "reprojection_px_max": float(seen.error_max.max()),
-        "reprojection_px_mean": float(seen.error_mean.mean()),
-        "jitter_px": jitter,
+        # to the digits that float32 gives: the others depend on how many threads BLAS has
+        "reprojection_px_max": round(float(seen.error_max.max()), 8),
+        "reprojection_px_mean": round(float(seen.error_mean.mean()), 8),
+        "jitter_px": None if jitter is None else round(jitter, 6),
         "focal": float(plan.first.intrinsics[0, 0]),
         "tracker": tracker.get("tracker"),
     }

@@ -81,7 +81,7 @@ def test_halves_of_a_dockerfile_lose_nothing(checkout):
     for pack in (context.pack_environment, context.pack):
         with pack("convert") as packed, tarfile.open(fileobj=packed) as tar:
             halves.append(tar.extractfile("Dockerfile").read().decode())
-    assert halves[0].endswith("AS environment\nCOPY --from=build /opt/venv /opt/venv\n")
+    assert halves[0].endswith("AS environment\nCOPY --from=build /tree /\n")
     whole = halves[0] + halves[1].replace("ARG ENVIRONMENT\nFROM ${ENVIRONMENT}\n", "\nFROM environment\n")
     assert whole == (ROOT / "docker" / "convert" / "Dockerfile").read_text()
 
@@ -89,9 +89,19 @@ def test_halves_of_a_dockerfile_lose_nothing(checkout):
 def test_the_context_is_readable_by_every_uid_and_holds_the_stage_only(checkout):
     with context.pack("convert") as packed, tarfile.open(fileobj=packed) as tar:
         entries = {entry.name: entry for entry in tar}
-    assert all(entry.mode == 0o644 and entry.uid == 0 for entry in entries.values())
-    assert {name.split("/")[1] for name in entries if name.startswith("stages/")} == {"__init__.py", "convert"}
-    assert "avatarmake/contract/stage.py" in entries and "avatarmake/__main__.py" not in entries
+    assert all(entry.mode == (0o755 if entry.isdir() else 0o644) and entry.uid == 0 for entry in entries.values())
+    stages = {name.removeprefix("root/app/stages/").split("/")[0] for name in entries if "app/stages/" in name}
+    assert stages == {"__init__.py", "convert"}
+    assert "root/app/avatarmake/contract/stage.py" in entries and "root/app/avatarmake/__main__.py" not in entries
+
+
+def test_every_folder_of_the_context_has_a_time_of_its_own():
+    """Docker would give it that of the build, and the layer another digest on every daemon."""
+    with context.pack("convert") as packed, tarfile.open(fileobj=packed) as tar:
+        entries = list(tar)
+    folders = {entry.name for entry in entries if entry.isdir()}
+    assert {str(parent) for entry in entries for parent in Path(entry.name).parents} == folders
+    assert {entry.mtime for entry in entries} == {1}
 
 
 @pytest.mark.parametrize("stage", STAGES)

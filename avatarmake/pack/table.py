@@ -1,0 +1,58 @@
+"""A reproduction in a terminal."""
+
+from rich.table import Table
+from rich.text import Text
+
+from avatarmake.pack.comparison import Outcome, Verdict
+from avatarmake.pack.figures import Figure
+from avatarmake.terminal import duration, print_table
+
+STYLES = {Verdict.BYTES: "green", Verdict.FIGURES: "green", Verdict.DIFFERS: "red", Verdict.FAILED: "red"}
+NAMED = 3  # of what is off or was different
+
+
+def show(outcomes: list[Outcome], images: dict[str, tuple[str, str]]) -> None:
+    """A line a stage: what came out, what was promised, what differs and by how much, what was different around it."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("stage", "came out", "promised", "files", "time", "what"):
+        table.add_column(name, overflow="fold" if name == "what" else "ellipsis")
+    for each in outcomes:
+        style = STYLES.get(each.verdict, "yellow") if each.kept or each.verdict in STYLES else "red"
+        table.add_row(
+            Text(each.directory if "/" in each.directory else each.stage),
+            Text(each.verdict, "red" if not each.kept else style),
+            Text(each.promised if each.of else ""),
+            f"{each.of - len(each.files)} of {each.of}" if each.of else "",
+            duration(each.seconds[1]) if each.of else "",
+            Text(what(each)),
+        )
+    print_table(table)
+    for stage, (then, now) in images.items():
+        if then and then != now:
+            print(f"{stage}: its image is {now[7:19]} here, and was {then[7:19]}")
+
+
+def what(each: Outcome) -> str:
+    """What a line says of an outcome, in words."""
+    if each.why or not each.files:
+        return each.why
+    said = [f"{figure(f)}" for f in each.off[:NAMED]]
+    if not said and (nearest := each.nearest_to_its_limit):
+        said = [f"at most {figure(nearest)}"]
+    elif not said:
+        said = ["no figure"]
+    more = f" and {len(each.off) - NAMED} more" if len(each.off) > NAMED else ""
+    around = [f"{d.name} {d.then} -> {d.now}" for d in each.differences if d.decides]
+    around = around or [f"{d.name} {d.then} -> {d.now}" for d in each.differences]
+    rest = f" and {len(around) - NAMED} more" if len(around) > NAMED else ""
+    by = f" (around it: {'; '.join(around[:NAMED])}{rest})" if around else " (nothing around it was different)"
+    return "; ".join(said) + more + by
+
+
+def figure(f: Figure) -> str:
+    """landmark_error_px.median 1.284 -> 1.285 (0.1 allowed)"""
+    return f"{f.name} {number(f.then)} -> {number(f.now)} ({f.allowed:.3g} allowed)"
+
+
+def number(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
