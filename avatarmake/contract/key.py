@@ -31,7 +31,7 @@ def key_parts(stage: Stage, subject: Subject, config: Any) -> dict[str, str]:
     config = stage.resolve(subject, config)
     need_inputs(config)
     parts = {}
-    for directory in stage.reads:
+    for directory in (*stage.reads, *stage.also(config)):
         parts[f"{directory}/"] = finished(subject, directory)["outputs"]["digest"]
     for other, directory in stage.borrows(config):
         parts[f"{other}/{directory}/"] = finished(Subject(subject.data, other), directory)["outputs"]["digest"]
@@ -62,13 +62,13 @@ def need_inputs(config: Any) -> None:
 
 def finished(subject: Subject, directory: str) -> dict:
     """The receipt of a directory that is to be read. Raises StageError: which stage makes it."""
-    place = subject.directory(directory)
+    place, writer = subject.directory(directory), WRITER[directory.partition("/")[0]]
     done = receipt(place)
     if done is None:
         what = "is not a finished stage's directory" if place.exists() else "is not there"
-        raise StageError(what, place, f"Run: make {WRITER[directory]} ID={subject.name}")
+        raise StageError(what, place, f"Run: make {writer} ID={subject.name}")
     if not isinstance(done.get("outputs", {}).get("digest"), str):
-        again = f"Remove {place} and run: make {WRITER[directory]} ID={subject.name}"
+        again = f"Remove {place} and run: make {writer} ID={subject.name}"
         raise StageError("its receipt does not say what it holds", place / RECEIPT, again)
     return done
 

@@ -44,6 +44,8 @@ class Stage:
     part: Callable[[Any], str] | None = None
     # config -> (subject, directory) of other subjects that it reads; their content is part of the key
     borrows: Callable[[Any], tuple[tuple[str, str], ...]] = lambda config: ()
+    # config -> directories of this subject that it reads besides: `drives/anna`, where its options name it
+    also: Callable[[Any], tuple[str, ...]] = lambda config: ()
 
     def place(self, config: Any) -> str:
         """The directory that a run with this config writes: `tracking`, `drives/anna`."""
@@ -79,8 +81,9 @@ class Job:
     theirs: tuple[str, ...] = ()  # files in the stage's directory that it did not make; `""`: none of it
 
     def read(self, directory: str) -> Path:
-        """The directory of another stage that this one declared in `reads`."""
-        assert directory in self.stage.reads, f"{self.stage.name} does not declare {directory}"
+        """The directory of another stage that this one declared in `reads` or `also`."""
+        declared = (*self.stage.reads, *self.stage.also(self.config))
+        assert directory in declared, f"{self.stage.name} does not declare {directory}"
         return self.subject.directory(directory)
 
     def borrow(self, subject: str, directory: str) -> Path:

@@ -13,6 +13,7 @@ from stages.view import STAGE, content
 from stages.view.packing import pack
 from stages.view.page import page, withheld
 
+LARGEST = 8e6  # characters of the page: what can be passed on by mail
 FREE = ("open",)  # head models that anybody may pass on
 WHY = (
     "this avatar stands on FLAME, whose licence does not let its mesh and bases be given away, and a page that moves "
@@ -26,16 +27,43 @@ def run(job: Job) -> dict:
     avatar = Avatar.read(job.subject)
     performance = beginning(of_dataset(job.read("dataset"), job.subject.name), job.config.seconds)
     free = avatar.head_model in FREE
-    text = live(avatar, performance) if free else withheld(avatar.name, WHY)
+    played = fitting(avatar, performance, driven(job, avatar)) if free else {}
+    text = live(avatar, performance, played) if free else withheld(avatar.name, WHY)
     with whole(job.out / "index.html") as temporary:
         temporary.write_text(text)
     where = job.subject.directory("view") / "index.html"
     print(f"view: {where}, {len(text) / 1e6:.1f} MB: opens in any browser" if free else f"view: {WHY}", flush=True)
-    return {"frames_in": len(performance), "frames_out": 1, "live": free}
+    return {"frames_in": len(performance), "frames_out": 1, "live": free, "drives": list(played)}
 
 
-def live(avatar: Avatar, performance: Performance) -> str:
-    return page(avatar.name, pack(content.facts(avatar, performance), content.arrays(avatar, performance)))
+def live(avatar: Avatar, performance: Performance, played: dict[str, Performance]) -> str:
+    facts = content.facts(avatar, performance, tuple(played))
+    return page(avatar.name, pack(facts, content.arrays(avatar, performance, played)))
+
+
+def driven(job: Job, avatar: Avatar) -> dict[str, Performance]:
+    """What the avatar did in its drives, by their names; those of another head model are left out."""
+    found = {}
+    for name in job.config.named():
+        performance = Performance.read(job.read(f"drives/{name}") / "parameters.npz")
+        if performance.head_model_digest == avatar.head_model_digest:
+            found[name] = beginning(performance, job.config.seconds)
+        else:
+            print(f"view: {name} is left out: it drove an avatar on another head model", flush=True)
+    return found
+
+
+def fitting(
+    avatar: Avatar, performance: Performance, drives: dict[str, Performance], largest: float = LARGEST
+) -> dict[str, Performance]:
+    """Those of `drives`, in their order, with which the page stays below `largest` characters."""
+    kept: dict[str, Performance] = {}
+    for name, p in drives.items():
+        if len(live(avatar, performance, kept | {name: p})) <= largest:
+            kept[name] = p
+        else:
+            print(f"view: {name} is left out, for the page's size; --seconds takes less of each", flush=True)
+    return kept
 
 
 def beginning(performance: Performance, seconds: float) -> Performance:

@@ -17,7 +17,7 @@ FOREVER = 1e9  # seconds: JSON has no infinity
 START = np.array([0, 0, 0, 1, 0, 0, 0, *START_SCALE, START_OPACITY, 0.5, 0.5, 0.5], np.float32)
 
 
-def facts(avatar: Avatar, performance: Performance) -> dict:
+def facts(avatar: Avatar, performance: Performance, drives: tuple[str, ...] = ()) -> dict:
     """What is said about the arrays, and what the page needs to know besides."""
     return {
         "name": avatar.name,
@@ -28,17 +28,21 @@ def facts(avatar: Avatar, performance: Performance) -> dict:
         "focal": avatar.intrinsics[0, 0] / avatar.image_size[0],  # of a picture one wide
         "start": typical(avatar, performance),
         "body_seconds": min(avatar.seconds, FOREVER),
+        "drives": list(drives),
     }
 
 
-def arrays(avatar: Avatar, performance: Performance) -> dict[str, Packed]:
-    """By the names that page/evaluate.js and page/page.js know."""
+def arrays(
+    avatar: Avatar, performance: Performance, drives: dict[str, Performance] | None = None
+) -> dict[str, Packed]:
+    """By the names that page/evaluate.js and page/page.js know; a drive's are `anna/times` and so on."""
+    driven = {f"{of}/{name}": a for of, p in (drives or {}).items() for name, a in _played(avatar, p).items()}
     return {
         **_deformation(avatar.deformation),
         **_head(avatar.head),
         **_surface(avatar.surface),
-        **_performance(performance),
-        **(_body(avatar, performance) if avatar.seconds else {}),
+        **_played(avatar, performance),
+        **driven,
     }
 
 
@@ -86,6 +90,10 @@ def _surface(surface: Surface) -> dict[str, Packed]:
         "barycentric": halves(surface.weights),
         "spacing": halves(surface.spacing),
     }
+
+
+def _played(avatar: Avatar, p: Performance) -> dict[str, Packed]:
+    return {**_performance(p), **(_body(avatar, p) if avatar.seconds else {})}
 
 
 def _performance(p: Performance) -> dict[str, Packed]:

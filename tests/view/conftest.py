@@ -48,13 +48,23 @@ def write_checkpoint(path: Path, dataset: Dataset) -> None:
 
 @pytest.fixture(scope="session")
 def subject(tmp_path_factory) -> Subject:
-    """dataset/ and avatar/, finished."""
+    """dataset/ and avatar/, finished; and a drive by anna."""
     who = Subject(tmp_path_factory.mktemp("data"), "small")
     dataset = Dataset(*small.write(who.root, FRAMES, size=64, gaussians=500))
     write_checkpoint(who.directory("avatar") / "checkpoint.pt", dataset)
     for name in ("dataset", "avatar"):
         synthetic.finish(who.directory(name))
+    write_drive(who, "anna", 9)
     return who
+
+
+def write_drive(who: Subject, name: str, frames: int) -> None:
+    """drives/<name>: the last frames of its own video, as `drive` would leave them."""
+    own = tracked.of_dataset(who.directory("dataset"), who.name)
+    place = who.directory(f"drives/{name}")
+    place.mkdir(parents=True)
+    own.at(own.times[-frames:]).write(place / "parameters.npz")
+    synthetic.finish(place)
 
 
 @pytest.fixture(scope="session")

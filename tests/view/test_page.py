@@ -83,6 +83,21 @@ def test_it_plays_what_was_tracked(shown, viewed):
     np.testing.assert_allclose(state[2]["translation"], own.t[5], atol=1e-6)
 
 
+def test_it_plays_a_drive_by_its_name(shown, viewed):
+    """The same frames as in the drive's own file, body and all."""
+    own = tracked.of_dataset(viewed.directory("dataset"), "small")
+    choose = "const c = document.getElementById('chosen'); c.value = arguments_[0]; c.dispatchEvent(new Event('change'));"
+    shown.run(f"{choose} avatar.play(false)", "anna")
+    shown.run("const t = document.getElementById('time'); t.value = 8; t.dispatchEvent(new Event('input'));")
+    options, last, p = shown.run("return [[...document.getElementById('chosen').options].map((o) => o.value),"
+                                 "document.getElementById('time').max, avatar.state.parameters]")  # fmt: skip
+    assert options == ["the tracked video", "anna"] and last == "8"
+    np.testing.assert_allclose(p["expression"], own.expression[-1], atol=2e-3)
+    np.testing.assert_allclose(p["translation"], own.t[-1], atol=1e-6)
+    assert len(p["body_view"]) == len(p["body_translation"]) == 3
+    shown.run(f"{choose} avatar.play(false)", "the tracked video")
+
+
 DROP = """
     const [text, name] = arguments_, bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
     const transfer = new DataTransfer();
@@ -104,7 +119,7 @@ def test_a_file_of_parameters_is_dropped_on_it(shown, viewed, tmp_path):
     assert dropped(shown, (tmp_path / "driver.npz").read_bytes(), "driver.npz") == "driver.npz: 5 frames"
     shown.wait("avatar.state.playing && avatar.state.frame > 0")
     chosen = "const c = document.getElementById('chosen'); return [c.hidden, c.value, c.options.length]"
-    assert shown.run(chosen) == [False, "driver.npz", 2]
+    assert shown.run(chosen) == [False, "driver.npz", 3]
     other = io.BytesIO()
     np.savez(other, a=np.zeros(3))
     assert "it has no times" in dropped(shown, other.getvalue(), "other.npz")

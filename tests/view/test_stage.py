@@ -3,16 +3,19 @@
 import base64
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from avatarmake.avatar import tracked
+from avatarmake.avatar.performance import Performance
 from avatarmake.contract.command import command
 from avatarmake.contract.layout import Subject
 from avatarmake.contract.publication import receipt
 from avatarmake.errors import Exit
 from stages.view import STAGE, __main__, packing
-from tests.view.conftest import FRAMES
+from tests.view.conftest import FRAMES, write_drive
 
 
 @pytest.fixture
@@ -56,7 +59,10 @@ def test_one_file_that_needs_nothing_else(viewed):
     facts, arrays = packed(viewed)
     assert facts["name"] == "small" and facts["named"][0] == "smile" and 0 <= facts["start"] < FRAMES
     assert arrays["expression"] == ("float16", (FRAMES, 100)) and arrays["latent"] == ("float16", (3000, 16))
-    assert receipt(viewed.directory("view"))["facts"] == {"frames_in": FRAMES, "frames_out": 1, "live": True}
+    assert receipt(viewed.directory("view"))["facts"] == {
+        "frames_in": FRAMES, "frames_out": 1, "live": True, "drives": ["anna"],
+    }  # fmt: skip
+    assert facts["drives"] == ["anna"] and arrays["anna/times"] == ("float32", (9,))
 
 
 def test_nothing_to_do_and_the_same_bytes(viewed, view):
@@ -71,6 +77,39 @@ def test_so_many_seconds(copy, view):
     assert packed(copy)[1]["times"][1] == (13,)
     code, _, said = view(copy, "--seconds", "0")
     assert code == Exit.USAGE and "seconds is 0.0" in said
+
+
+def test_drives_that_are_there(copy, view):
+    """A new one makes another page, one that is asked for is needed, one that is half there does not count."""
+    assert view(copy)[0] == Exit.OK
+    assert packed(copy)[0]["drives"] == []
+    for name in ("tour", "anna"):
+        write_drive(copy, name, 4)
+    copy.directory("drives/half").mkdir()
+    code, said, _ = view(copy)
+    assert code == Exit.OK and "drives/anna/: None ->" in said
+    assert packed(copy)[0]["drives"] == ["anna", "tour"]
+    assert "nothing to do" in view(copy)[1]
+    assert view(copy, "--drives", "tour")[0] == Exit.OK and packed(copy)[0]["drives"] == ["tour"]
+    code, _, said = view(copy, "--drives", "roman")
+    assert code == Exit.BAD_INPUT and "drives/roman" in said and "make drive ID=small" in said
+    assert view(copy, "--drives", "")[0] == Exit.OK and packed(copy)[0]["drives"] == []
+
+
+def test_drives_that_the_page_has_no_room_for(copy, view, capsys, avatar):
+    own = tracked.of_dataset(copy.directory("dataset"), "small")
+    alone = len(__main__.live(avatar, own, {}))
+    one = len(__main__.live(avatar, own, {"b": own})) - alone
+    kept = __main__.fitting(avatar, own, {"a": own.at(np.arange(0, 9, 0.01)), "b": own, "c": own}, alone + 1.5 * one)
+    assert list(kept) == ["b"] and "a is left out, for the page's size" in capsys.readouterr().out
+
+
+def test_a_drive_of_another_head_model(copy, view):
+    write_drive(copy, "anna", 4)
+    path = copy.directory("drives/anna") / "parameters.npz"
+    replace(Performance.read(path), head_model_digest="other").write(path)
+    code, said, _ = view(copy)
+    assert code == Exit.OK and "anna is left out: it drove an avatar on another head model" in said
 
 
 def test_a_licensed_head_model_is_not_given_away(copy, view, monkeypatch):

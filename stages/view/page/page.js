@@ -120,6 +120,12 @@ async function open(file) {
   }
 }
 
+/** A drive's arrays, which lie among the avatar's as `anna/times` and so on. */
+function driven(name) {
+  const own = Object.entries(avatar).filter(([key]) => key.startsWith(`${name}/`));
+  return Object.fromEntries(own.map(([key, values]) => [key.slice(name.length + 1), values]));
+}
+
 function tell(text) {
   Object.assign(element("message"), { textContent: text, hidden: false });
   clearTimeout(tell.timer);
@@ -211,6 +217,7 @@ function start() {
   painter = new Painter(canvas);
   avatar = new Avatar(unpack(element("avatar").textContent));
   performances.set("the tracked video", avatar);
+  for (const name of avatar.facts.drives) performances.set(name, driven(name));
   choose("the tracked video");
   show = sliders(element("sliders"), avatar.facts, (part, at, value) => {
     play(false);
