@@ -62,8 +62,9 @@ def splat(i, means, axes, opacities, colours, r, t, fx, fy, cx, cy, width, heigh
             mx, my = fx * x / z + cx, fy * y / z + cy
             reach = two * math.log(opacities[i] * f4(255))  # alpha >= 1/255 where d^T conic d <= reach
             ex, ey = math.sqrt(reach * a), math.sqrt(reach * c)
-            x0, x1 = max(math.ceil(mx - ex - f4(0.5)), 0), min(math.floor(mx + ex - f4(0.5)) + 1, width)
-            y0, y1 = max(math.ceil(my - ey - f4(0.5)), 0), min(math.floor(my + ey - f4(0.5)) + 1, height)
+            # int: on CUDA they would stay floats
+            x0, x1 = max(int(math.ceil(mx - ex - f4(0.5))), 0), min(int(math.floor(mx + ex - f4(0.5))) + 1, width)
+            y0, y1 = max(int(math.ceil(my - ey - f4(0.5))), 0), min(int(math.floor(my + ey - f4(0.5))) + 1, height)
             seen = x0 < x1 and y0 < y1
             if seen:
                 boxes[i, 0], boxes[i, 1], boxes[i, 2], boxes[i, 3] = x0, x1, y0, y1
