@@ -78,23 +78,21 @@ def prepare(job: Job) -> Trainer:
 
 def train(job: Job, trainer: Trainer) -> None:
     before = trainer.seconds[-1] if trainer.seconds else 0.0
-    started, losses, errors = time.monotonic(), [], []
+    started = time.monotonic()
     (job.out / "previews").mkdir(exist_ok=True)
     for _ in progress(range(trainer.steps, trainer.schedule.iterations), label="train", unit="steps"):
-        loss, mse = trainer.step()
-        losses.append(loss)
-        errors.append(mse)
+        trainer.step()
         step, end = trainer.steps, trainer.steps == trainer.schedule.iterations
         if step in PREVIEWS or end:
             preview(job.out, trainer)
         if step % job.config.checkpoint_every == 0 or end:
+            loss, mse = trainer.means()  # what a device has still to do is done by then
             trainer.seconds.append(round(before + time.monotonic() - started, 2))
-            trainer.curve.append(point(trainer, losses, errors))
-            losses, errors = [], []
+            trainer.curve.append(point(trainer, loss, mse))
             save(job.out, trainer)
 
 
-def point(trainer: Trainer, losses: list[float], errors: list[float]) -> dict:
+def point(trainer: Trainer, loss: float, mse: float) -> dict:
     """One entry of curve.json: psnr_train of frames just trained, the other figures of a few unseen ones."""
     resolution = trainer.schedule.resolution_at(trainer.steps - 1)
     held = trainer.split.held_out
@@ -103,8 +101,8 @@ def point(trainer: Trainer, losses: list[float], errors: list[float]) -> dict:
     entry = {
         "step": trainer.steps,
         "resolution": resolution,
-        "loss": float(np.mean(losses)),
-        "psnr_train": round(evaluation.psnr(float(np.mean(errors))), 3),
+        "loss": loss,
+        "psnr_train": round(evaluation.psnr(mse), 3),
     }
     for name in ("psnr_full", "psnr_head", "psnr_inner"):
         values = [m[name] for m in measures if m[name] is not None]
