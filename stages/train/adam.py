@@ -60,7 +60,9 @@ class Adam:
             p.grad = None
 
     def state(self) -> dict:
-        return {"steps": self.steps, "first": self.first, "second": self.second}
+        """On the CPU, so that any host goes on with it."""
+        moments = ([x.cpu() for x in part] for part in (self.first, self.second))
+        return {"steps": self.steps, **dict(zip(("first", "second"), moments, strict=True))}
 
     def restore(self, state: dict) -> None:
         self.steps = state["steps"]
