@@ -50,7 +50,7 @@ def by_power(raw, alpha, t, cg, behind):
 
 @nb.njit(fastmath=STRICT, inline="always")
 def by_splat(p0, px, pxx, py, pxy, pyy, s):
-    """Sums over pixels of by_power times 1, dx, dx^2, dy, dx dy, dy^2 -> gradients by splat s: centre, conic, opacity."""
+    """Sums over pixels of by_power times 1, dx, dx^2, dy, dx dy, dy^2 -> gradients by centre, conic, opacity."""
     dx, dy = s[2] * px + s[3] * py, s[3] * px + s[4] * py
     return dx, dy, f4(-0.5) * pxx, -pxy, f4(-0.5) * pyy, p0 / s[5]
 

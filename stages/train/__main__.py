@@ -21,7 +21,7 @@ from avatarmake.files.whole import whole
 from avatarmake.formats import images
 from stages.train import STAGE, evaluation, held_out, posture
 from stages.train.avatar import Avatar, fresh
-from stages.train.backend import choose
+from stages.train.backend import Backend, choose
 from stages.train.dataset import Dataset
 from stages.train.network import Code
 from stages.train.split import split
@@ -36,8 +36,8 @@ def run(job: Job) -> dict:
     config = job.config
     if config.resolution not in (256, 512):
         raise StageError(f"resolution is {config.resolution}", next="Use 256 or 512", exit=Exit.USAGE)
-    if config.iterations < 1 or config.gaussians < 1:
-        raise StageError("there must be at least one step and one Gaussian", exit=Exit.USAGE)
+    if config.iterations < 1 or config.gaussians < 1 or config.views < 1:
+        raise StageError("there must be at least one step, of one frame, and one Gaussian", exit=Exit.USAGE)
     trainer = prepare(job)
     train(job, trainer)
     result = held_out.evaluate(job.out, trainer)
@@ -49,13 +49,13 @@ def run(job: Job) -> dict:
 
 def prepare(job: Job) -> Trainer:
     """A trainer at step 0, or where a killed run left its last checkpoint."""
-    config, backend = job.config, choose(job.config.device)
+    config, backend = job.config, choose(job.config.device, job.config.rasteriser)
     dataset = Dataset(job.read("dataset"), job.read("masks"), job.subject.name)
     dataset.check(config.resolution)
     parts = split(len(dataset))
     if parts.note:
         print(f"train: {parts.note}", flush=True)
-    schedule = Schedule(config.iterations, config.resolution, config.warmup, config.seed)
+    schedule = Schedule(config.iterations, config.resolution, config.warmup, config.seed, config.views)
     path = job.out / CHECKPOINT
     state = torch.load(path, weights_only=True) if job.resumed and path.exists() else None
     if state:
@@ -65,7 +65,7 @@ def prepare(job: Job) -> Trainer:
         dataset.hold_body(seconds := posture.seconds(dataset, parts.train))
         print(f"train: {posture.words(seconds)}", flush=True)
         avatar = fresh(dataset, parts.train, config.gaussians, config.seed, backend, seconds)
-    trainer = Trainer(avatar, dataset, parts, schedule, config.mouth_weight)
+    trainer = kind(backend)(avatar, dataset, parts, schedule, config.mouth_weight)
     if state:
         trainer.restore(state)
         curve = json.loads((job.out / "curve.json").read_text())
@@ -74,6 +74,14 @@ def prepare(job: Job) -> Trainer:
         trainer.seconds = seconds[: len(trainer.curve)]
         print(f"train: going on at step {trainer.steps}", flush=True)
     return trainer
+
+
+def kind(backend: Backend) -> type[Trainer]:
+    if not backend.resident:
+        return Trainer
+    from stages.train.cuda.trainer import CudaTrainer  # numba-cuda is there where a GPU is
+
+    return CudaTrainer
 
 
 def train(job: Job, trainer: Trainer) -> None:

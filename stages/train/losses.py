@@ -21,7 +21,7 @@ MOUTH, HEAD = 1, 2  # bits of `labels`
 
 @nb.njit(fastmath=True, inline="always")
 def difference(value, pixel):
-    """A pixel of 8 bits from a value in 0..1 -> the difference, and it clipped at DELTA: the slope of its Huber loss."""
+    """A value in 0..1 and a pixel of 8 bits -> the difference, and the same within DELTA: its Huber loss's slope."""
     d = value - f4(pixel) * f4(1 / 255)
     return d, min(max(d, f4(-DELTA)), f4(DELTA))
 

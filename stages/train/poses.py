@@ -15,7 +15,6 @@ import numpy as np
 from avatarmake.avatar.correction import UNIT, WITNESSES, Witnesses, corrected
 from avatarmake.geometry import rotations
 
-
 OWN_BETAS, SHARED_BETAS = (0.7, 0.9), (0.9, 0.99)  # of Adam: a frame is seen once in an epoch only
 
 

@@ -112,8 +112,8 @@ class Trainer:
         """The frames of a step, and each one's raw code as the network is given it."""
         shown = range(step * self.schedule.views, (step + 1) * self.schedule.views)
         frames = [self.schedule.frame(k, self.split.train, self.line) for k in shown]
-        size = self.codes.shape[1]
-        return [(i, self.codes[i] + CODE_NOISE * self.schedule.noise(k, size)) for i, k in zip(frames, shown, strict=True)]
+        noise = [CODE_NOISE * self.schedule.noise(k, self.codes.shape[1]) for k in shown]
+        return [(i, self.codes[i] + n) for i, n in zip(frames, noise, strict=True)]
 
     def _view(self, i: int, raw: np.ndarray, resolution: int, factor: float) -> tuple[float, float]:
         """One frame: its gradients are added to the parameters', its camera takes its own step."""

@@ -1,4 +1,4 @@
-"""Adam on CUDA: stages/train/adam.py says what is computed. Rates come from the device, so that a CUDA graph has them."""
+"""Adam on CUDA: stages/train/adam.py says what is computed. Rates lie on the device, where a CUDA graph finds them."""
 
 import torch
 from numba import cuda

@@ -33,11 +33,10 @@ def correct(frame, codes, own, shared, rotations, translations, rotation, transl
     if c < 3:
         x, y, z = value[0], value[1], value[2]
         angle2 = x * x + y * y + z * z
-        half = f4(0.5) * math.sqrt(angle2)
-        # sin(a)/a and (1 - cos a)/a^2; corrections are small, and their series good to 1e-9 there
-        s, h = f4(1) - angle2 / f4(6), f4(0.5) - angle2 / f4(24)
-        if half > f4(5e-3):
-            s, h = math.sin(f4(2) * half) / (f4(2) * half), math.sin(half) * math.sin(half) / (f4(2) * half * half)
+        # sin(a)/a and (1 - cos a)/a^2 by their series, to 1e-7 up to a radian: what corrects is a hundredth of that
+        s = f4(1) + angle2 * (f4(-1 / 6) + angle2 * (f4(1 / 120) + angle2 * (f4(-1 / 5040) + angle2 * f4(1 / 362880))))
+        h = f4(-1 / 40320) + angle2 * f4(1 / 3628800)
+        h = f4(0.5) + angle2 * (f4(-1 / 24) + angle2 * (f4(1 / 720) + angle2 * h))
         a, b, d = rotations[i, 0, c], rotations[i, 1, c], rotations[i, 2, c]  # column c: v + s w x v + h w x (w x v)
         p, q, r = y * d - z * b, z * a - x * d, x * b - y * a
         rotation[0, c] = a + s * p + h * (y * r - z * q)

@@ -24,7 +24,7 @@ class Frames:
     """Slots for frames: `pictures` (S,PLANES,H,W) uint8 and `meshes` (S,V,3) float32 at one resolution.
 
     `spans` is how many frames are asked for at once, at most. There is room for twice as many at least: while the
-    device works on the one lot, the next is brought.
+    device works on the one lot, the next is brought. The lot before must be done with by then.
     """
 
     def __init__(self, dataset: Dataset, resolution: int, device: torch.device, spans: int):
@@ -39,7 +39,6 @@ class Frames:
         self._coming: dict[int, Future] = {}
         self._pool = ThreadPoolExecutor(max(cores(), 1))
         self._side = torch.cuda.Stream(device) if device.type == "cuda" else None
-        self._done: list = []  # after each lot's last step: what the device must have left behind
 
     def ahead(self, frames: Iterable[int]) -> None:
         """Begin to decode those that are not there."""
@@ -48,24 +47,23 @@ class Frames:
                 self._coming[i] = self._pool.submit(self._read, i)
 
     def slots(self, frames: list[int]) -> list[int]:
-        """Where those frames are, for the steps that are launched next; brings what is not there."""
+        """Where those frames are, once `wait` was called; brings what is not there.
+
+        It takes the slots of frames that were asked for longest ago: not those of the call before, at which the device
+        may still be.
+        """
         self.ahead(frames)
         for i in frames:
             if i in self._slot:
                 self._slot.move_to_end(i)
-        missing = [i for i in dict.fromkeys(frames) if i not in self._slot]
-        if self._side and len(self._done) > 1:
-            self._side.wait_event(self._done[-2])  # slots of the lot before the last are free by then
-        for i in missing:
+        for i in [i for i in dict.fromkeys(frames) if i not in self._slot]:
             self._bring(i, *self._coming.pop(i).result())
-        if self._side:
-            torch.cuda.current_stream().wait_stream(self._side)
         return [self._slot[i] for i in frames]
 
-    def launched(self) -> None:
-        """All steps of the lot that `slots` told of are launched."""
+    def wait(self) -> None:
+        """What is launched from here on finds in its slots what was brought; only the device waits for that."""
         if self._side:
-            self._done = [*self._done[-1:], torch.cuda.current_stream().record_event()]
+            torch.cuda.current_stream().wait_stream(self._side)
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)

@@ -5,14 +5,14 @@ from numba import cuda
 
 from avatarmake.avatar.cuda.kernel import Kernel
 from avatarmake.avatar.projection import f4
-from stages.train.losses import ALPHA, DELTA, MOUTH, difference
+from stages.train.losses import ALPHA, MOUTH, difference
 
 PLANES = 5  # of a picture: red, green, blue, cover, labels
 
 
 @Kernel
 def _huber(image, pictures, which, mouth_weight, scale, gradient, terms):
-    """pictures (S,PLANES,H,W) uint8, which (1,) int64: one of them -> gradient (4,H,W), terms (2,H,W): of loss, of MSE."""
+    """pictures (S,PLANES,H,W) uint8, which (1,) int64: one of them -> gradient (4,H,W), terms (2,H,W) of loss, MSE."""
     i = cuda.grid(1)
     height, width = image.shape[1], image.shape[2]
     if i < height * width:
@@ -38,4 +38,3 @@ def huber(image, pictures, which, mouth_weight: float, scale: float = 1.0) -> tu
     return terms.mean((1, 2)), gradient
 
 
-assert DELTA < 1

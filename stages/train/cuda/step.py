@@ -64,7 +64,7 @@ class Step:
         self.taken += 1
 
     def _capture(self) -> None:
-        """A graph of `_run`; where the device will not have one, its launches go on one by one, and that is said once."""
+        """A graph of `_run`; where the device will not have one, launches go on one by one, and that is said once."""
         graph = torch.cuda.CUDAGraph()
         torch.cuda.synchronize()
         try:

@@ -70,26 +70,29 @@ class CudaTrainer(Trainer):
 
     def _plan(self) -> None:
         """The next span: its frames brought to the device, its table filled in, its successor's pictures begun."""
-        self._settle()
         first = self.steps
         resolution = self.schedule.resolution_at(first)
-        self._planned = last = self._end(first)
+        last = self._end(first)
         if self._frames is None or self._frames.resolution != resolution:
+            self._settle()
             self._begin(resolution)
         views = [view for step in range(first, last) for view in self.views_of(step)]
-        now = [adam.now(step, self.schedule.rate(step)) for step in range(first, last)]
-        shown = [i for i, _ in views]
+        slots = self._frames.slots([i for i, _ in views])  # while the device is still at the last span
+        self._settle()
+        self._frames.wait()
+        which = [(i, slot) for (i, _), slot in zip(views, slots, strict=True)]
         raw = torch.from_numpy(np.stack([code for _, code in views]).astype(np.float32))
-        which = list(zip(shown, self._frames.slots(shown), strict=True))
+        now = [adam.now(step, self.schedule.rate(step)) for step in range(first, last)]
         self._step.fill(which, raw, [n for n in now for _ in range(self.schedule.views)])
+        self._planned = last
         self._keep()
         if last < self.schedule.iterations and self.schedule.resolution_at(last) == resolution:
             self._frames.ahead(i for step in range(last, self._end(last)) for i, _ in self.views_of(step))
 
     def _end(self, first: int) -> int:
         """A span ends where the resolution changes, too."""
-        steps = range(first, min(first + SPAN, self.schedule.iterations))
-        return next((s for s in steps if self.schedule.resolution_at(s) != self.schedule.resolution_at(first)), steps.stop)
+        end, at = min(first + SPAN, self.schedule.iterations), self.schedule.resolution_at
+        return next((step for step in range(first, end) if at(step) != at(first)), end)
 
     def _begin(self, resolution: int) -> None:
         """A resolution: its pictures and its rasteriser; those of the last one are given back first."""
@@ -119,12 +122,11 @@ class CudaTrainer(Trainer):
         while (pairs := int(self._step.most)) > self._step.rasteriser.room:
             old = self._step
             self._make_step(2 * pairs)
-            for new, was in zip((self._step.which, self._step.raw, self._step.now), (old.which, old.raw, old.now)):
-                new.copy_(was)
+            for name in ("which", "raw", "now"):
+                getattr(self._step, name).copy_(getattr(old, name))
             for tensor, was in zip(self._step.changing, self._kept, strict=True):
                 tensor.copy_(was)
             for _ in range(self._settled, self.steps):
                 self._step.take()
-        self._frames.launched()
         self._cameras.pull()
         self._keep()
