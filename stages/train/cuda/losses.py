@@ -11,7 +11,7 @@ PLANES = 5  # of a picture: red, green, blue, cover, labels
 
 
 @Kernel
-def _huber(image, pictures, which, mouth_weight, scale, gradient, terms):
+def huber_kernel(image, pictures, which, mouth_weight, scale, gradient, terms):
     """pictures (S,PLANES,H,W) uint8, which (1,) int64: one of them -> gradient (4,H,W), terms (2,H,W) of loss, MSE."""
     i = cuda.grid(1)
     height, width = image.shape[1], image.shape[2]
@@ -34,7 +34,7 @@ def _huber(image, pictures, which, mouth_weight, scale, gradient, terms):
 def huber(image, pictures, which, mouth_weight: float, scale: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
     """image (4,H,W) and one of the pictures -> (2,) loss and mean squared error; scale times the gradient (4,H,W)."""
     gradient, terms = torch.empty_like(image), torch.empty_like(image[:2])
-    _huber.each(image[0].numel(), image, pictures, which, f4(mouth_weight), f4(scale), gradient, terms)
+    huber_kernel.each(image[0].numel(), image, pictures, which, f4(mouth_weight), f4(scale), gradient, terms)
     return terms.mean((1, 2)), gradient
 
 

@@ -14,7 +14,7 @@ from avatarmake.avatar.rasteriser import Camera
 from avatarmake.avatar.surface import Surface
 from avatarmake.errors import Exit, StageError
 
-PAIRS = 8  # tiles a Gaussian that there is room for at first
+PAIRS, LEAST = 8, 1024  # room at first: so many tiles a Gaussian, and so many more
 
 
 class Rasteriser:
@@ -25,7 +25,7 @@ class Rasteriser:
     """
 
     def __init__(self, gaussians: int, camera: Camera, device: torch.device, room: int = 0):
-        self.camera, self.device, self.room = camera, device, room or PAIRS * gaussians + 1024
+        self.camera, self.device, self.room = camera, device, room or PAIRS * gaussians + LEAST
         self.columns, self.rows = math.ceil(camera.width / TILE), math.ceil(camera.height / TALL)
         if self.columns * self.rows > MOST:
             what = f"an image of {camera.width} x {camera.height} is larger than this rasteriser draws"
