@@ -35,8 +35,8 @@ PYTHON     ?= $(shell command -v python3.11 || echo python3)
 DATA       ?= data
 DEMO_TRAIN ?= --resolution 256 --iterations 3000
 export BY POSE GAIN YAW CAMERA SIZE BACKGROUND
-export ID VIDEO FPS PERSON TURN HEAD_MODEL SHARD TRACKER DETECTOR LABELS NUMBERING PARSER MATTING DEVICE DATA ASSETS \
-       ENGINE IMAGES BASE PYTORCH3D VERBOSE TO FROM GET ACCEPT WITH PACK REGISTRY ONLY
+export ID VIDEO FPS PERSON TURN HEAD_MODEL SHARD TRACKER DETECTOR LABELS NUMBERING PARSER MATTING DEVICE RASTERISER DATA \
+       ASSETS ENGINE IMAGES BASE PYTORCH3D VERBOSE TO FROM GET ACCEPT WITH PACK REGISTRY ONLY
 
 # A path is taken as it is typed: make would eat the $ of VIDEO='a$b.mp4'. What is written for make ($$, $(HOME)) is left
 # to it, and so is the environment, which it does not touch.
@@ -55,7 +55,7 @@ options.track  = $(call option,HEAD_MODEL,--head-model) $(call option,SHARD,--sh
 options.flame_head_tracker = $(call option,DEVICE,--device)
 options.mask   = $(call option,LABELS,--labels) $(call option,NUMBERING,--numbering) $(if $(FIX),--fix) \
                  $(call option,PARSER,--parser) $(call option,MATTING,--matting)
-options.train  = $(call option,DEVICE,--device)
+options.train  = $(call option,DEVICE,--device) $(call option,RASTERISER,--rasteriser)
 options.drive  = $(call option,BY,--by) $(call option,POSE,--pose) $(call option,GAIN,--gain) $(call option,YAW,--yaw) \
                  $(call option,CAMERA,--camera) $(call option,SIZE,--size) $(call option,BACKGROUND,--background)
 

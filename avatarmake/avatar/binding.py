@@ -64,26 +64,83 @@ def _rotation(w, i, j, k):
     )
 
 
+@nb.njit(fastmath=STRICT)
+def place(
+    g, x, vertices, corners, weights, spacing, step, start_scale, start_opacity, low, high,
+    means, axes, opacities, colours,
+):  # fmt: skip
+    """Gaussian g on its triangle: its row of means, axes, opacities and colours."""
+    p, f = _frame(vertices, corners[g], weights[g])
+    s = spacing[g]
+    w, i, j, k, _ = _quaternion(x[g], step)
+    q = _rotation(w, i, j, k)
+    o0, o1, o2 = x[g, 0] * step[0] * s, x[g, 1] * step[1] * s, x[g, 2] * step[2] * s
+    for r in range(3):
+        means[g, r] = p[r] + f[r][0] * o0 + f[r][1] * o1 + f[r][2] * o2
+    for c in range(3):
+        scale = s * math.exp(min(max(start_scale[c] + x[g, 7 + c] * step[7 + c], low), high))
+        for r in range(3):
+            axes[g, r, c] = (f[r][0] * q[0][c] + f[r][1] * q[1][c] + f[r][2] * q[2][c]) * scale
+        colours[g, c] = f4(0.5) + x[g, 11 + c] * step[11 + c]
+    opacities[g] = f4(1) / (f4(1) + math.exp(-(start_opacity + x[g, 10] * step[10])))
+
+
 @nb.njit(parallel=True, fastmath=STRICT, cache=CACHE)
 def _bind(x, vertices, corners, weights, spacing, step, start_scale, start_opacity, low, high):
     n = len(x)
     means, axes = np.empty((n, 3), np.float32), np.empty((n, 3, 3), np.float32)
     opacities, colours = np.empty(n, np.float32), np.empty((n, 3), np.float32)
     for g in nb.prange(n):
-        p, f = _frame(vertices, corners[g], weights[g])
-        s = spacing[g]
-        w, i, j, k, _ = _quaternion(x[g], step)
-        q = _rotation(w, i, j, k)
-        o0, o1, o2 = x[g, 0] * step[0] * s, x[g, 1] * step[1] * s, x[g, 2] * step[2] * s
-        for r in range(3):
-            means[g, r] = p[r] + f[r][0] * o0 + f[r][1] * o1 + f[r][2] * o2
-        for c in range(3):
-            scale = s * math.exp(min(max(start_scale[c] + x[g, 7 + c] * step[7 + c], low), high))
-            for r in range(3):
-                axes[g, r, c] = (f[r][0] * q[0][c] + f[r][1] * q[1][c] + f[r][2] * q[2][c]) * scale
-            colours[g, c] = f4(0.5) + x[g, 11 + c] * step[11 + c]
-        opacities[g] = f4(1) / (f4(1) + math.exp(-(start_opacity + x[g, 10] * step[10])))
+        place(g, x, vertices, corners, weights, spacing, step, start_scale, start_opacity, low, high,
+              means, axes, opacities, colours)  # fmt: skip
     return means, axes, opacities, colours
+
+
+@nb.njit(fastmath=STRICT)
+def place_backward(
+    g, d_means, d_axes, d_opacities, d_colours, x, opacities, vertices, corners, weights, spacing,
+    step, start_scale, low, high, d_x,
+):  # fmt: skip
+    """Gradients by what `place` gave Gaussian g -> row g of the one by what is learned."""
+    two = f4(2)
+    _, f = _frame(vertices, corners[g], weights[g])
+    s = spacing[g]
+    w, i, j, k, norm = _quaternion(x[g], step)
+    q = _rotation(w, i, j, k)
+    out = d_x[g]
+    for c in range(3):
+        out[c] = (d_means[g, 0] * f[0][c] + d_means[g, 1] * f[1][c] + d_means[g, 2] * f[2][c]) * s * step[c]
+        out[11 + c] = d_colours[g, c] * step[11 + c]
+    out[10] = d_opacities[g] * opacities[g] * (f4(1) - opacities[g]) * step[10]
+    dw, di, dj, dk = f4(0), f4(0), f4(0), f4(0)
+    for c in range(3):
+        log_scale = start_scale[c] + x[g, 7 + c] * step[7 + c]
+        scale = s * math.exp(min(max(log_scale, low), high))
+        # e = F^T d(axis c): the gradient of column c of the quaternion's matrix, times scale
+        a0, a1, a2 = d_axes[g, 0, c], d_axes[g, 1, c], d_axes[g, 2, c]
+        e0 = (f[0][0] * a0 + f[1][0] * a1 + f[2][0] * a2) * scale
+        e1 = (f[0][1] * a0 + f[1][1] * a1 + f[2][1] * a2) * scale
+        e2 = (f[0][2] * a0 + f[1][2] * a1 + f[2][2] * a2) * scale
+        along = e0 * q[0][c] + e1 * q[1][c] + e2 * q[2][c]
+        out[7 + c] = along * step[7 + c] if low < log_scale < high else f4(0)
+        if c == 0:
+            dw += two * (k * e1 - j * e2)
+            di += two * (j * e1 + k * e2)
+            dj += two * (i * e1 - two * j * e0 - w * e2)
+            dk += two * (w * e1 + i * e2 - two * k * e0)
+        elif c == 1:
+            dw += two * (i * e2 - k * e0)
+            di += two * (j * e0 - two * i * e1 + w * e2)
+            dj += two * (i * e0 + k * e2)
+            dk += two * (j * e2 - w * e0 - two * k * e1)
+        else:
+            dw += two * (j * e0 - i * e1)
+            di += two * (k * e0 - w * e1 - two * i * e2)
+            dj += two * (w * e0 + k * e1 - two * j * e2)
+            dk += two * (i * e0 + j * e1)
+    dot = dw * w + di * i + dj * j + dk * k
+    out[3], out[4] = (dw - dot * w) * norm * step[3], (di - dot * i) * norm * step[4]
+    out[5], out[6] = (dj - dot * j) * norm * step[5], (dk - dot * k) * norm * step[6]
 
 
 @nb.njit(parallel=True, fastmath=STRICT, cache=CACHE)
@@ -105,46 +162,9 @@ def _bind_backward(
 ):
     n = len(x)
     d_x = np.empty((n, COLUMNS), np.float32)
-    two = f4(2)
     for g in nb.prange(n):
-        _, f = _frame(vertices, corners[g], weights[g])
-        s = spacing[g]
-        w, i, j, k, norm = _quaternion(x[g], step)
-        q = _rotation(w, i, j, k)
-        out = d_x[g]
-        for c in range(3):
-            out[c] = (d_means[g, 0] * f[0][c] + d_means[g, 1] * f[1][c] + d_means[g, 2] * f[2][c]) * s * step[c]
-            out[11 + c] = d_colours[g, c] * step[11 + c]
-        out[10] = d_opacities[g] * opacities[g] * (f4(1) - opacities[g]) * step[10]
-        dw, di, dj, dk = f4(0), f4(0), f4(0), f4(0)
-        for c in range(3):
-            log_scale = start_scale[c] + x[g, 7 + c] * step[7 + c]
-            scale = s * math.exp(min(max(log_scale, low), high))
-            # e = F^T d(axis c): the gradient of column c of the quaternion's matrix, times scale
-            a0, a1, a2 = d_axes[g, 0, c], d_axes[g, 1, c], d_axes[g, 2, c]
-            e0 = (f[0][0] * a0 + f[1][0] * a1 + f[2][0] * a2) * scale
-            e1 = (f[0][1] * a0 + f[1][1] * a1 + f[2][1] * a2) * scale
-            e2 = (f[0][2] * a0 + f[1][2] * a1 + f[2][2] * a2) * scale
-            along = e0 * q[0][c] + e1 * q[1][c] + e2 * q[2][c]
-            out[7 + c] = along * step[7 + c] if low < log_scale < high else f4(0)
-            if c == 0:
-                dw += two * (k * e1 - j * e2)
-                di += two * (j * e1 + k * e2)
-                dj += two * (i * e1 - two * j * e0 - w * e2)
-                dk += two * (w * e1 + i * e2 - two * k * e0)
-            elif c == 1:
-                dw += two * (i * e2 - k * e0)
-                di += two * (j * e0 - two * i * e1 + w * e2)
-                dj += two * (i * e0 + k * e2)
-                dk += two * (j * e2 - w * e0 - two * k * e1)
-            else:
-                dw += two * (j * e0 - i * e1)
-                di += two * (k * e0 - w * e1 - two * i * e2)
-                dj += two * (w * e0 + k * e1 - two * j * e2)
-                dk += two * (i * e0 + j * e1)
-        dot = dw * w + di * i + dj * j + dk * k
-        out[3], out[4] = (dw - dot * w) * norm * step[3], (di - dot * i) * norm * step[4]
-        out[5], out[6] = (dj - dot * j) * norm * step[5], (dk - dot * k) * norm * step[6]
+        place_backward(g, d_means, d_axes, d_opacities, d_colours, x, opacities, vertices, corners, weights, spacing,
+                       step, start_scale, low, high, d_x)  # fmt: skip
     return d_x
 
 

@@ -23,7 +23,7 @@ ROW, BACK_ROW = 5 * TILE, 7 * TILE
 
 
 @nb.njit(fastmath=STRICT, inline="always")
-def _exp(x):
+def exp(x):
     """exp for x <= 0 in float32, relative error 2e-7: 2^n by its bits, a polynomial for the rest; it vectorises."""
     t = max(x, f4(-80.0)) * f4(1.44269504)
     n = np.int32(t - f4(0.5))
@@ -31,6 +31,28 @@ def _exp(x):
     p = f4(1.33978035e-3) * f + f4(9.67770918e-3)
     p = ((p * f + f4(5.55071346e-2)) * f + f4(2.40211755e-1)) * f + f4(6.93147182e-1)
     return (p * f + f4(1.0)) * np.int32((n + np.int32(127)) << np.int32(23)).view(np.float32)
+
+
+@nb.njit(fastmath=STRICT, inline="always")
+def seen(raw, t):
+    """What blends of a Gaussian whose opacity at a pixel is `raw`, where T = t of what lies behind is seen."""
+    alpha = min(raw, f4(ALPHA_MAX))
+    alpha = alpha if alpha >= f4(ALPHA_MIN) else f4(0)
+    return alpha if t > f4(T_MIN) else f4(0)
+
+
+@nb.njit(fastmath=STRICT, inline="always")
+def by_power(raw, alpha, t, cg, behind):
+    """dL/d(log raw), with cg = g . colour and `behind` the part of g . pixel that lies behind the Gaussian."""
+    d = (t * cg - behind / (f4(1) - alpha)) * alpha
+    return d if raw <= f4(ALPHA_MAX) else f4(0)
+
+
+@nb.njit(fastmath=STRICT, inline="always")
+def by_splat(p0, px, pxx, py, pxy, pyy, s):
+    """Sums over pixels of by_power times 1, dx, dx^2, dy, dx dy, dy^2 -> gradients by centre, conic, opacity."""
+    dx, dy = s[2] * px + s[3] * py, s[3] * px + s[4] * py
+    return dx, dy, f4(-0.5) * pxx, -pxy, f4(-0.5) * pyy, p0 / s[5]
 
 
 @nb.njit(fastmath=STRICT, inline="always")
@@ -88,11 +110,8 @@ def blend(splats, boxes, offsets, ids, columns, width, height, background):
                 first = np.uint64(row * ROW)
                 for x in range(first + np.uint64(x0), first + np.uint64(x1)):
                     dx = state[x + COLUMN] - mx
-                    alpha = min(op * _exp((a * dx + k1) * dx + k0), f4(ALPHA_MAX))
                     t = state[x + THROUGH]
-                    alpha = alpha if alpha >= f4(ALPHA_MIN) else f4(0)
-                    alpha = alpha if t > f4(T_MIN) else f4(0)
-                    w = t * alpha
+                    w = t * seen(op * exp((a * dx + k1) * dx + k0), t)
                     state[x + RED] += w * s6
                     state[x + GREEN] += w * s7
                     state[x + BLUE] += w * s8
@@ -158,19 +177,16 @@ def blend_backward(d_image, image, splats, boxes, offsets, ids, slots, ends, col
                 for x in range(np.uint64(x0), np.uint64(x1)):
                     at = first + x
                     dx = state[at + BACK_COLUMN] - mx
-                    raw = op * _exp((a * dx + k1) * dx + k0)
-                    alpha = min(raw, f4(ALPHA_MAX))
+                    raw = op * exp((a * dx + k1) * dx + k0)
                     t = state[at + BACK_THROUGH]
-                    alpha = alpha if alpha >= f4(ALPHA_MIN) else f4(0)
-                    alpha = alpha if t > f4(T_MIN) else f4(0)
+                    alpha = seen(raw, t)
                     w = t * alpha
                     g0, g1, g2 = state[at + GRADIENT_RED], state[at + GRADIENT_GREEN], state[at + GRADIENT_BLUE]
                     cg = s6 * g0 + s7 * g1 + s8 * g2 + state[at + GRADIENT_ALPHA]
                     behind = state[at + REST] - w * cg
                     state[at + REST] = behind
                     state[at + BACK_THROUGH] = t - w
-                    d = (t * cg - behind / (f4(1) - alpha)) * alpha  # dL/dpower
-                    d = d if raw <= f4(ALPHA_MAX) else f4(0)
+                    d = by_power(raw, alpha, t, cg, behind)
                     column[x] += d
                     column[x + PLANE[1]] += d * dy
                     column[x + PLANE[2]] += d * dy2
@@ -200,9 +216,7 @@ def _sum_columns(column, wide, s, mx, out):
         wide[x + HALF[8]] = column[x + PLANE[5]] + column[y + PLANE[5]]
     p0, px, pxx = _eight(wide, HALF[0]), _eight(wide, HALF[1]), _eight(wide, HALF[2])
     py, pxy, pyy = _eight(wide, HALF[3]), _eight(wide, HALF[4]), _eight(wide, HALF[5])
-    out[0], out[1] = s[2] * px + s[3] * py, s[3] * px + s[4] * py
-    out[2], out[3], out[4] = f4(-0.5) * pxx, -pxy, f4(-0.5) * pyy
-    out[5] = p0 / s[5]
+    out[0], out[1], out[2], out[3], out[4], out[5] = by_splat(p0, px, pxx, py, pxy, pyy, s)
     out[6], out[7], out[8] = _eight(wide, HALF[6]), _eight(wide, HALF[7]), _eight(wide, HALF[8])
 
 

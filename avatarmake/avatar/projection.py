@@ -34,9 +34,22 @@ def project(means, axes, opacities, colours, r, t, fx, fy, cx, cy, width, height
     keys = np.empty(n, np.uint64)
     for i in nb.prange(n):
         keys[i] = np.uint64(0xFFFFFFFF) << np.uint64(32) | np.uint64(i)
-        x, y, z = _to_camera(means[i], r, t)
-        if z < NEAR or opacities[i] < ALPHA_MIN:
-            continue
+        z = splat(i, means, axes, opacities, colours, r, t, fx, fy, cx, cy, width, height, 2.0, splats, boxes)
+        if z > f4(0):
+            # positive floats sort as their bits do; the index breaks ties, so that the order is one
+            keys[i] = np.uint64(np.float32(z).view(np.uint32)) << np.uint64(32) | np.uint64(i)
+    return splats, boxes, keys
+
+
+@nb.njit(fastmath=STRICT, inline="always")
+def splat(i, means, axes, opacities, colours, r, t, fx, fy, cx, cy, width, height, two, splats, boxes):
+    """Gaussian i to its row of splats and boxes -> its depth; 0, and both untouched, where it is not seen.
+
+    `two` is 2 in the precision of the box's edges: in float64 on the CPU, in float32 on CUDA.
+    """
+    x, y, z = _to_camera(means[i], r, t)
+    seen = z >= f4(NEAR) and opacities[i] >= f4(ALPHA_MIN)
+    if seen:
         u = _jacobian(x, y, z, r, fx, fy)
         a, b, c = f4(LOW_PASS), f4(0), f4(LOW_PASS)
         for k in range(3):
@@ -44,22 +57,21 @@ def project(means, axes, opacities, colours, r, t, fx, fy, cx, cy, width, height
             h = u[3] * axes[i, 0, k] + u[4] * axes[i, 1, k] + u[5] * axes[i, 2, k]
             a, b, c = a + g * g, b + g * h, c + h * h
         det = a * c - b * b
-        if not det > 0:  # also when it is not a number
-            continue
-        mx, my = fx * x / z + cx, fy * y / z + cy
-        reach = 2 * math.log(opacities[i] * f4(255))  # alpha >= 1/255 where d^T conic d <= reach
-        ex, ey = math.sqrt(reach * a), math.sqrt(reach * c)
-        x0, x1 = max(math.ceil(mx - ex - 0.5), 0), min(math.floor(mx + ex - 0.5) + 1, width)
-        y0, y1 = max(math.ceil(my - ey - 0.5), 0), min(math.floor(my + ey - 0.5) + 1, height)
-        if x0 >= x1 or y0 >= y1:
-            continue
-        boxes[i, 0], boxes[i, 1], boxes[i, 2], boxes[i, 3] = x0, x1, y0, y1
-        s = splats[i]
-        s[0], s[1], s[2], s[3], s[4] = mx, my, c / det, -b / det, a / det
-        s[5], s[6], s[7], s[8] = opacities[i], colours[i, 0], colours[i, 1], colours[i, 2]
-        # positive floats sort as their bits do; the index breaks ties, so that the order is one
-        keys[i] = np.uint64(np.float32(z).view(np.uint32)) << np.uint64(32) | np.uint64(i)
-    return splats, boxes, keys
+        seen = det > f4(0)  # not so either when it is not a number
+        if seen:
+            mx, my = fx * x / z + cx, fy * y / z + cy
+            reach = two * math.log(opacities[i] * f4(255))  # alpha >= 1/255 where d^T conic d <= reach
+            ex, ey = math.sqrt(reach * a), math.sqrt(reach * c)
+            # int: on CUDA they would stay floats
+            x0, x1 = max(int(math.ceil(mx - ex - f4(0.5))), 0), min(int(math.floor(mx + ex - f4(0.5))) + 1, width)
+            y0, y1 = max(int(math.ceil(my - ey - f4(0.5))), 0), min(int(math.floor(my + ey - f4(0.5))) + 1, height)
+            seen = x0 < x1 and y0 < y1
+            if seen:
+                boxes[i, 0], boxes[i, 1], boxes[i, 2], boxes[i, 3] = x0, x1, y0, y1
+                s = splats[i]
+                s[0], s[1], s[2], s[3], s[4] = mx, my, c / det, -b / det, a / det
+                s[5], s[6], s[7], s[8] = opacities[i], colours[i, 0], colours[i, 1], colours[i, 2]
+    return z if seen else f4(0)
 
 
 @nb.njit(fastmath=STRICT, inline="always")
@@ -112,41 +124,47 @@ def project_backward(sums, starts, splats, boxes, means, axes, r, t, fx, fy):
                 s[k] += sums[e, k]
         d_opacities[i] = s[5]
         d_colours[i, 0], d_colours[i, 1], d_colours[i, 2] = s[6], s[7], s[8]
-        # covariance = conic^-1: d(covariance) = -conic d(conic) conic, all symmetric
-        a, b, c = splats[i, 2], splats[i, 3], splats[i, 4]
-        ga, gb, gc = s[2], s[3] * f4(0.5), s[4]
-        h00, h01, h10, h11 = ga * a + gb * b, ga * b + gb * c, gb * a + gc * b, gb * b + gc * c
-        v00, v01, v11 = -(a * h00 + b * h10), -(a * h01 + b * h11), -(b * h01 + c * h11)
-        x, y, z = _to_camera(means[i], r, t)
-        u = _jacobian(x, y, z, r, fx, fy)
-        du0, du1, du2, du3, du4, du5 = f4(0), f4(0), f4(0), f4(0), f4(0), f4(0)
-        for k in range(3):  # covariance = G G^T + low pass, G = U A
-            m0, m1, m2 = axes[i, 0, k], axes[i, 1, k], axes[i, 2, k]
-            g, h = u[0] * m0 + u[1] * m1 + u[2] * m2, u[3] * m0 + u[4] * m1 + u[5] * m2
-            dg, dh = f4(2) * (v00 * g + v01 * h), f4(2) * (v01 * g + v11 * h)
-            d_axes[i, 0, k], d_axes[i, 1, k] = u[0] * dg + u[3] * dh, u[1] * dg + u[4] * dh
-            d_axes[i, 2, k] = u[2] * dg + u[5] * dh
-            du0, du1, du2 = du0 + dg * m0, du1 + dg * m1, du2 + dg * m2
-            du3, du4, du5 = du3 + dh * m0, du4 + dh * m1, du5 + dh * m2
-        jx, jxz, jy, jyz = fx / z, -fx * x / (z * z), fy / z, -fy * y / (z * z)
-        djx = du0 * r[0, 0] + du1 * r[0, 1] + du2 * r[0, 2]
-        djxz = du0 * r[2, 0] + du1 * r[2, 1] + du2 * r[2, 2]
-        djy = du3 * r[1, 0] + du4 * r[1, 1] + du5 * r[1, 2]
-        djyz = du3 * r[2, 0] + du4 * r[2, 1] + du5 * r[2, 2]
-        dx = s[0] * jx - djxz * fx / (z * z)
-        dy = s[1] * jy - djyz * fy / (z * z)
-        dz = s[0] * jxz + s[1] * jyz - (djx * jx + djy * jy + f4(2) * (djxz * jxz + djyz * jyz)) / z
-        for k in range(3):
-            d_means[i, k] = r[0, k] * dx + r[1, k] * dy + r[2, k] * dz
-            d_camera[i, k] = dx * means[i, k]
-            d_camera[i, 3 + k] = dy * means[i, k]
-            d_camera[i, 6 + k] = dz * means[i, k]
-        _add_row(d_camera[i], 0, jx, du0, du1, du2)
-        _add_row(d_camera[i], 3, jy, du3, du4, du5)
-        _add_row(d_camera[i], 6, jxz, du0, du1, du2)
-        _add_row(d_camera[i], 6, jyz, du3, du4, du5)
-        d_camera[i, 9], d_camera[i, 10], d_camera[i, 11] = dx, dy, dz
+        splat_backward(i, s[0], s[1], s[2], s[3], s[4], splats, means, axes, r, t, fx, fy, d_means, d_axes, d_camera)
     return d_means, d_axes, d_opacities, d_colours, d_camera
+
+
+@nb.njit(fastmath=STRICT, inline="always")
+def splat_backward(i, gx, gy, ga, gb, gc, splats, means, axes, r, t, fx, fy, d_means, d_axes, d_camera):
+    """Gradients by splat i's centre and conic -> row i of those by its mean, its axes and the camera."""
+    # covariance = conic^-1: d(covariance) = -conic d(conic) conic, all symmetric
+    a, b, c = splats[i, 2], splats[i, 3], splats[i, 4]
+    gb = gb * f4(0.5)
+    h00, h01, h10, h11 = ga * a + gb * b, ga * b + gb * c, gb * a + gc * b, gb * b + gc * c
+    v00, v01, v11 = -(a * h00 + b * h10), -(a * h01 + b * h11), -(b * h01 + c * h11)
+    x, y, z = _to_camera(means[i], r, t)
+    u = _jacobian(x, y, z, r, fx, fy)
+    du0, du1, du2, du3, du4, du5 = f4(0), f4(0), f4(0), f4(0), f4(0), f4(0)
+    for k in range(3):  # covariance = G G^T + low pass, G = U A
+        m0, m1, m2 = axes[i, 0, k], axes[i, 1, k], axes[i, 2, k]
+        g, h = u[0] * m0 + u[1] * m1 + u[2] * m2, u[3] * m0 + u[4] * m1 + u[5] * m2
+        dg, dh = f4(2) * (v00 * g + v01 * h), f4(2) * (v01 * g + v11 * h)
+        d_axes[i, 0, k], d_axes[i, 1, k] = u[0] * dg + u[3] * dh, u[1] * dg + u[4] * dh
+        d_axes[i, 2, k] = u[2] * dg + u[5] * dh
+        du0, du1, du2 = du0 + dg * m0, du1 + dg * m1, du2 + dg * m2
+        du3, du4, du5 = du3 + dh * m0, du4 + dh * m1, du5 + dh * m2
+    jx, jxz, jy, jyz = fx / z, -fx * x / (z * z), fy / z, -fy * y / (z * z)
+    djx = du0 * r[0, 0] + du1 * r[0, 1] + du2 * r[0, 2]
+    djxz = du0 * r[2, 0] + du1 * r[2, 1] + du2 * r[2, 2]
+    djy = du3 * r[1, 0] + du4 * r[1, 1] + du5 * r[1, 2]
+    djyz = du3 * r[2, 0] + du4 * r[2, 1] + du5 * r[2, 2]
+    dx = gx * jx - djxz * fx / (z * z)
+    dy = gy * jy - djyz * fy / (z * z)
+    dz = gx * jxz + gy * jyz - (djx * jx + djy * jy + f4(2) * (djxz * jxz + djyz * jyz)) / z
+    for k in range(3):
+        d_means[i, k] = r[0, k] * dx + r[1, k] * dy + r[2, k] * dz
+        d_camera[i, k] = dx * means[i, k]
+        d_camera[i, 3 + k] = dy * means[i, k]
+        d_camera[i, 6 + k] = dz * means[i, k]
+    _add_row(d_camera[i], 0, jx, du0, du1, du2)
+    _add_row(d_camera[i], 3, jy, du3, du4, du5)
+    _add_row(d_camera[i], 6, jxz, du0, du1, du2)
+    _add_row(d_camera[i], 6, jyz, du3, du4, du5)
+    d_camera[i, 9], d_camera[i, 10], d_camera[i, 11] = dx, dy, dz
 
 
 @nb.njit(cache=CACHE)

@@ -21,7 +21,7 @@ from avatarmake.files.whole import whole
 from avatarmake.formats import images
 from stages.train import STAGE, evaluation, held_out, posture
 from stages.train.avatar import Avatar, fresh
-from stages.train.backend import choose
+from stages.train.backend import Backend, choose
 from stages.train.dataset import Dataset
 from stages.train.network import Code
 from stages.train.split import split
@@ -36,8 +36,8 @@ def run(job: Job) -> dict:
     config = job.config
     if config.resolution not in (256, 512):
         raise StageError(f"resolution is {config.resolution}", next="Use 256 or 512", exit=Exit.USAGE)
-    if config.iterations < 1 or config.gaussians < 1:
-        raise StageError("there must be at least one step and one Gaussian", exit=Exit.USAGE)
+    if config.iterations < 1 or config.gaussians < 1 or config.views < 1:
+        raise StageError("there must be at least one step, of one frame, and one Gaussian", exit=Exit.USAGE)
     trainer = prepare(job)
     train(job, trainer)
     result = held_out.evaluate(job.out, trainer)
@@ -49,13 +49,13 @@ def run(job: Job) -> dict:
 
 def prepare(job: Job) -> Trainer:
     """A trainer at step 0, or where a killed run left its last checkpoint."""
-    config, backend = job.config, choose(job.config.device)
+    config, backend = job.config, choose(job.config.device, job.config.rasteriser)
     dataset = Dataset(job.read("dataset"), job.read("masks"), job.subject.name)
     dataset.check(config.resolution)
     parts = split(len(dataset))
     if parts.note:
         print(f"train: {parts.note}", flush=True)
-    schedule = Schedule(config.iterations, config.resolution, config.warmup, config.seed)
+    schedule = Schedule(config.iterations, config.resolution, config.warmup, config.seed, config.views)
     path = job.out / CHECKPOINT
     state = torch.load(path, weights_only=True) if job.resumed and path.exists() else None
     if state:
@@ -65,7 +65,7 @@ def prepare(job: Job) -> Trainer:
         dataset.hold_body(seconds := posture.seconds(dataset, parts.train))
         print(f"train: {posture.words(seconds)}", flush=True)
         avatar = fresh(dataset, parts.train, config.gaussians, config.seed, backend, seconds)
-    trainer = Trainer(avatar, dataset, parts, schedule, config.mouth_weight)
+    trainer = kind(backend)(avatar, dataset, parts, schedule, config.mouth_weight)
     if state:
         trainer.restore(state)
         curve = json.loads((job.out / "curve.json").read_text())
@@ -76,25 +76,31 @@ def prepare(job: Job) -> Trainer:
     return trainer
 
 
+def kind(backend: Backend) -> type[Trainer]:
+    if not backend.resident:
+        return Trainer
+    from stages.train.cuda.trainer import CudaTrainer  # numba-cuda is there where a GPU is
+
+    return CudaTrainer
+
+
 def train(job: Job, trainer: Trainer) -> None:
     before = trainer.seconds[-1] if trainer.seconds else 0.0
-    started, losses, errors = time.monotonic(), [], []
+    started = time.monotonic()
     (job.out / "previews").mkdir(exist_ok=True)
     for _ in progress(range(trainer.steps, trainer.schedule.iterations), label="train", unit="steps"):
-        loss, mse = trainer.step()
-        losses.append(loss)
-        errors.append(mse)
+        trainer.step()
         step, end = trainer.steps, trainer.steps == trainer.schedule.iterations
         if step in PREVIEWS or end:
             preview(job.out, trainer)
         if step % job.config.checkpoint_every == 0 or end:
+            loss, mse = trainer.means()  # what a device has still to do is done by then
             trainer.seconds.append(round(before + time.monotonic() - started, 2))
-            trainer.curve.append(point(trainer, losses, errors))
-            losses, errors = [], []
+            trainer.curve.append(point(trainer, loss, mse))
             save(job.out, trainer)
 
 
-def point(trainer: Trainer, losses: list[float], errors: list[float]) -> dict:
+def point(trainer: Trainer, loss: float, mse: float) -> dict:
     """One entry of curve.json: psnr_train of frames just trained, the other figures of a few unseen ones."""
     resolution = trainer.schedule.resolution_at(trainer.steps - 1)
     held = trainer.split.held_out
@@ -103,8 +109,8 @@ def point(trainer: Trainer, losses: list[float], errors: list[float]) -> dict:
     entry = {
         "step": trainer.steps,
         "resolution": resolution,
-        "loss": float(np.mean(losses)),
-        "psnr_train": round(evaluation.psnr(float(np.mean(errors))), 3),
+        "loss": loss,
+        "psnr_train": round(evaluation.psnr(mse), 3),
     }
     for name in ("psnr_full", "psnr_head", "psnr_inner"):
         values = [m[name] for m in measures if m[name] is not None]

@@ -15,14 +15,19 @@ BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-15
 MANY = 50_000  # numbers that are worth waiting for another thread
 
 
+@nb.njit(fastmath=STRICT)
+def move(i, parameter, gradient, first, second, rate, root_bias, keep):
+    """One step of number i: p = keep p - rate first / (root_bias sqrt(second) + EPSILON), biases in the rates."""
+    g = gradient[i]
+    m = first[i] + f4(1 - BETA1) * (g - first[i])
+    v = f4(BETA2) * second[i] + f4(1 - BETA2) * g * g
+    first[i], second[i] = m, v
+    parameter[i] = keep * parameter[i] - rate * m / (root_bias * math.sqrt(v) + f4(EPSILON))
+
+
 def _move(parameter, gradient, first, second, rate, root_bias, keep):
-    """One step of flat arrays: p = keep p - rate first / (root_bias sqrt(second) + EPSILON), biases in the rates."""
     for i in nb.prange(len(parameter)):
-        g = gradient[i]
-        m = first[i] + f4(1 - BETA1) * (g - first[i])
-        v = f4(BETA2) * second[i] + f4(1 - BETA2) * g * g
-        first[i], second[i] = m, v
-        parameter[i] = keep * parameter[i] - rate * m / (root_bias * math.sqrt(v) + f4(EPSILON))
+        move(i, parameter, gradient, first, second, rate, root_bias, keep)
 
 
 _few = nb.njit(fastmath=STRICT, cache=CACHE)(_move)
@@ -55,7 +60,9 @@ class Adam:
             p.grad = None
 
     def state(self) -> dict:
-        return {"steps": self.steps, "first": self.first, "second": self.second}
+        """On the CPU, so that any host goes on with it."""
+        moments = ([x.cpu() for x in part] for part in (self.first, self.second))
+        return {"steps": self.steps, **dict(zip(("first", "second"), moments, strict=True))}
 
     def restore(self, state: dict) -> None:
         self.steps = state["steps"]

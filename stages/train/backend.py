@@ -1,6 +1,7 @@
-"""Where the arithmetic runs: our numba kernels on the CPU, or plain torch and gsplat on CUDA."""
+"""Where the arithmetic runs: our numba kernels, on the CPU or on CUDA, or plain torch and gsplat on CUDA."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import NamedTuple
 
 import torch
@@ -11,34 +12,45 @@ from avatarmake.limits import cores
 
 class Backend(NamedTuple):
     """The three differentiable pieces of a step, with the signatures of binding.bind, rasteriser.rasterise and
-    losses.huber, and the device their tensors live on."""
+    losses.huber, and the device their tensors live on. `resident`: steps may be launched there as a whole, by
+    cuda.trainer.CudaTrainer."""
 
     device: torch.device
     bind: Callable
     rasterise: Callable
     huber: Callable
+    resident: bool = False
 
 
-def choose(device: str) -> Backend:
-    """`auto`: CUDA where there are a GPU and gsplat, else the CPU. StageError when cuda is asked for and absent."""
+def choose(device: str, rasteriser: str = "own") -> Backend:
+    """`auto`: CUDA where there are a GPU and what `rasteriser` (own, gsplat) needs, else the CPU. StageError when cuda,
+    or gsplat, is asked for and cannot be had."""
     if device not in ("auto", "cpu", "cuda"):
         raise StageError(f"no device is called '{device}'", next="Use auto, cpu or cuda", exit=Exit.USAGE)
-    if device == "cpu":
+    if rasteriser not in ("own", "gsplat"):
+        raise StageError(f"no rasteriser is called '{rasteriser}'", next="Use own or gsplat", exit=Exit.USAGE)
+    if device == "cpu" and rasteriser == "gsplat":
+        raise StageError("gsplat draws on CUDA only", next="Use DEVICE=cuda, or RASTERISER=own", exit=Exit.USAGE)
+    missing = "" if device == "cpu" else _missing(rasteriser)
+    if missing and (device == "cuda" or rasteriser == "gsplat"):
+        asked = f"DEVICE={device}" if rasteriser == "own" else "RASTERISER=gsplat"
+        raise StageError(f"{asked} needs {missing}", next="Use DEVICE=cpu RASTERISER=own", exit=Exit.ENVIRONMENT)
+    if device == "cpu" or missing:
         return _cpu()
-    missing = _missing()
-    if not missing:
-        return _cuda()
-    if device == "cuda":
-        raise StageError(f"DEVICE=cuda needs {missing}", next="Use DEVICE=cpu", exit=Exit.ENVIRONMENT)
-    return _cpu()
+    return _cuda() if rasteriser == "own" else _gsplat()
 
 
-def _missing() -> str:
-    from importlib.util import find_spec
-
+def _missing(rasteriser: str) -> str:
     if not torch.cuda.is_available():
-        return "a GPU that PyTorch can use, and there is none"
-    return "" if find_spec("gsplat") else "gsplat, which is not installed"
+        build = "" if torch.version.cuda else ": PyTorch is the build for the CPU"
+        return f"a GPU that PyTorch can use, and there is none{build}"
+    if rasteriser == "own":
+        return "" if find_spec("numba_cuda") else "numba-cuda, which is not installed"
+    if not find_spec("gsplat"):
+        return "gsplat, which is not installed"
+    from gsplat.cuda._backend import _C  # it imports even where it could not be compiled, and fails at the first step
+
+    return "" if _C else "gsplat's CUDA code, which it compiles at first use: nvcc and a C++ compiler are missing"
 
 
 def _cpu() -> Backend:
@@ -55,6 +67,12 @@ def _cpu() -> Backend:
 
 
 def _cuda() -> Backend:
-    from stages.train import binding, losses, rasteriser_cuda
+    from stages.train.cuda import differentiable as own
 
-    return Backend(torch.device("cuda"), binding.bind_torch, rasteriser_cuda.rasterise, losses.huber_torch)
+    return Backend(torch.device("cuda"), own.bind, own.rasterise, own.huber, resident=True)
+
+
+def _gsplat() -> Backend:
+    from stages.train import binding, gsplat, losses
+
+    return Backend(torch.device("cuda"), binding.bind_torch, gsplat.rasterise, losses.huber_torch)

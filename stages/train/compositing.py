@@ -7,7 +7,7 @@ from avatarmake.avatar.projection import CACHE, STRICT, f4
 from stages.train.losses import HEAD, MOUTH
 
 
-@nb.njit(fastmath=STRICT, cache=CACHE)
+@nb.njit(fastmath=STRICT, nogil=True, cache=CACHE)
 def composite(image, alpha, neckhead, mouth, side):
     """(H,H,3) and three masks (H,H), all uint8 -> pixels (3,side,side), cover, labels (side,side), uint8.
 

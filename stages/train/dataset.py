@@ -127,9 +127,10 @@ class Dataset:
 
     def vertices(self, i: int) -> np.ndarray:
         """(V,3) float32: the tracked mesh of frame i."""
-        return self._keep(("mesh", i), "meshes", lambda: self._pose(slice(i, i + 1))[0])
+        return self._keep(("mesh", i), "meshes", lambda: self.pose(slice(i, i + 1))[0])
 
-    def _pose(self, which: slice) -> np.ndarray:
+    def pose(self, which: slice) -> np.ndarray:
+        """(F,V,3) float32: the meshes of those frames, not kept."""
         parts = (self.expression, self.jaw_pose, self.eye_pose, self.eyelids)
         posed = self.model.vertices(self.shape, *(p[which] for p in parts), identity=self.identity)
         return np.ascontiguousarray(self.body.bend(posed, root_weights(self.model), which), np.float32)
@@ -144,7 +145,7 @@ class Dataset:
         return Camera(k[0, 0], k[1, 1], k[0, 2], k[1, 2], resolution, resolution)
 
     def picture(self, i: int, resolution: int) -> Picture:
-        return self._keep((resolution, i), "pictures", lambda: self._read_picture(i, resolution))
+        return self._keep((resolution, i), "pictures", lambda: self.read_picture(i, resolution))
 
     def forget_pictures(self, resolution: int) -> None:
         """Make room, once training has left a resolution for good."""
@@ -160,7 +161,8 @@ class Dataset:
             self._kept[key] = value
         return self._kept[key]
 
-    def _read_picture(self, i: int, resolution: int) -> Picture:
+    def read_picture(self, i: int, resolution: int) -> Picture:
+        """The picture of frame i, decoded anew and not kept."""
         n = self.numbers[i]
         image = images.read_rgb(layout.dataset_image(self.root, n))
         alpha = images.read_mask(layout.alpha_mask(self.masks, n))

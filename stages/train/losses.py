@@ -19,6 +19,13 @@ ALPHA = 0.15  # more, and the colours get worse; less, and so does what is seen 
 MOUTH, HEAD = 1, 2  # bits of `labels`
 
 
+@nb.njit(fastmath=True, inline="always")
+def difference(value, pixel):
+    """A value in 0..1 and a pixel of 8 bits -> the difference, and the same within DELTA: its Huber loss's slope."""
+    d = value - f4(pixel) * f4(1 / 255)
+    return d, min(max(d, f4(-DELTA)), f4(DELTA))
+
+
 @nb.njit(parallel=True, fastmath=True, cache=CACHE)
 def _huber(image, pixels, cover, labels, mouth_weight):
     """-> row sums (H,2) of the weighted Huber and of the colours' squared error, and d loss / d image (4,H,W)."""
@@ -30,15 +37,13 @@ def _huber(image, pixels, cover, labels, mouth_weight):
         total, squares = f4(0), f4(0)
         for c in range(3):
             for x in range(width):
-                d = image[c, y, x] - f4(pixels[c, y, x]) * f4(1 / 255)
+                d, slope = difference(image[c, y, x], pixels[c, y, x])
                 weight = f4(1) + mouth_weight * f4(labels[y, x] & MOUTH)
-                slope = min(max(d, f4(-DELTA)), f4(DELTA))
                 total += weight * slope * (d - f4(0.5) * slope)
                 squares += d * d
                 gradient[c, y, x] = weight * slope * unit
         for x in range(width):
-            d = image[3, y, x] - f4(cover[y, x]) * f4(1 / 255)
-            slope = min(max(d, f4(-DELTA)), f4(DELTA))
+            d, slope = difference(image[3, y, x], cover[y, x])
             total += f4(3 * ALPHA) * slope * (d - f4(0.5) * slope)
             gradient[3, y, x] = slope * of_alpha
         sums[y, 0], sums[y, 1] = total, squares

@@ -15,6 +15,8 @@ import numpy as np
 from avatarmake.avatar.correction import UNIT, WITNESSES, Witnesses, corrected
 from avatarmake.geometry import rotations
 
+OWN_BETAS, SHARED_BETAS = (0.7, 0.9), (0.9, 0.99)  # of Adam: a frame is seen once in an epoch only
+
 
 class Poses:
     """Corrections in UNITs for frames with codes (F,K): `shared` (6,K) @ code + `own` (F,6) for those in `train`.
@@ -63,10 +65,10 @@ class Poses:
         gradient = np.concatenate([(turn * d_rotation).sum((1, 2)), d_translation.astype(np.float64)]) * UNIT
         self._taught = None
         self.steps[i] += 1
-        change = _adam(self.own_first[i], self.own_second[i], gradient, 0.7, 0.9, self.steps[i])
+        change = _adam(self.own_first[i], self.own_second[i], gradient, *OWN_BETAS, self.steps[i])
         self.own[i] -= self.rate * factor * change
         outer = gradient[:, None] * self.codes[i]
-        change = _adam(self.shared_first, self.shared_second, outer, 0.9, 0.99, self.steps.sum())
+        change = _adam(self.shared_first, self.shared_second, outer, *SHARED_BETAS, self.steps.sum())
         self.shared -= self.shared_rate * factor * change
 
     def state(self) -> dict:

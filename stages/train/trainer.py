@@ -33,6 +33,8 @@ class Schedule:
     resolution: int
     warmup: float
     seed: int
+    views: int = 1  # frames a step
+    _drawn: tuple = field(default=(-1, 0, None), init=False, repr=False, compare=False)
 
     def resolution_at(self, step: int) -> int:
         early = step < self.warmup * self.iterations
@@ -49,9 +51,14 @@ class Schedule:
         """
         line = ends(np.ones(len(train))) if line is None else line
         epoch, at = divmod(step, round(line[-1]))
-        place = np.random.default_rng([self.seed, epoch]).permutation(round(line[-1]))[at]
-        at = np.searchsorted(line, place + (epoch + 0.5) * GOLDEN % 1, side="right")
+        at = np.searchsorted(line, self._order(epoch, round(line[-1]))[at] + (epoch + 0.5) * GOLDEN % 1, side="right")
         return train[min(int(at), len(train) - 1)]
+
+    def _order(self, epoch: int, length: int) -> np.ndarray:
+        """Drawn once an epoch: of a long video it takes as long as a small kernel."""
+        if self._drawn[:2] != (epoch, length):
+            self._drawn = epoch, length, np.random.default_rng([self.seed, epoch]).permutation(length)
+        return self._drawn[2]
 
     def noise(self, step: int, size: int) -> np.ndarray:
         return np.random.default_rng([self.seed, step, 1]).standard_normal(size).astype(np.float32)
@@ -73,6 +80,7 @@ class Trainer:
     steps: int = 0
     curve: list = field(default_factory=list)
     seconds: list = field(default_factory=list)  # of training, up to each point of the curve
+    taken: list = field(default_factory=list)  # loss and mean squared error of each step since `means`
     poses: Poses = field(init=False)
     optimiser: Adam = field(init=False)
 
@@ -89,22 +97,42 @@ class Trainer:
         self.optimiser = Adam(rates)
 
     def step(self) -> tuple[float, float]:
-        """One frame: forward, backward, Adam. -> loss, mean squared error."""
-        i = self.schedule.frame(self.steps, self.split.train, self.line)
+        """A frame, or several: forward, backward, Adam. -> their mean loss and mean squared error."""
         resolution, factor = self.schedule.resolution_at(self.steps), self.schedule.rate(self.steps)
+        if self.steps and resolution != self.schedule.resolution_at(self.steps - 1):
+            self.dataset.forget_pictures(self.schedule.resolution_at(self.steps - 1))
+        views = [self._view(i, raw, resolution, factor) for i, raw in self.views_of(self.steps)]
+        self.optimiser.step(factor)
+        self.steps += 1
+        loss, mse = (sum(x) / len(views) for x in zip(*views, strict=True))
+        self.taken.append((loss, mse))
+        return loss, mse
+
+    def views_of(self, step: int) -> list[tuple[int, np.ndarray]]:
+        """The frames of a step, and each one's raw code as the network is given it."""
+        shown = range(step * self.schedule.views, (step + 1) * self.schedule.views)
+        frames = [self.schedule.frame(k, self.split.train, self.line) for k in shown]
+        noise = [CODE_NOISE * self.schedule.noise(k, self.codes.shape[1]) for k in shown]
+        return [(i, self.codes[i] + n) for i, n in zip(frames, noise, strict=True)]
+
+    def _view(self, i: int, raw: np.ndarray, resolution: int, factor: float) -> tuple[float, float]:
+        """One frame: its gradients are added to the parameters', its camera takes its own step."""
         device = self.avatar.backend.device
         turn, shift = self.camera_of(i)
         rotation = torch.from_numpy(turn).to(device).requires_grad_()
         translation = torch.from_numpy(shift).to(device).requires_grad_()
-        raw = self.codes[i] + CODE_NOISE * self.schedule.noise(self.steps, self.codes.shape[1])
         camera = self.dataset.camera(resolution)
         image = self.avatar.render(raw, self.dataset.vertices(i), rotation, translation, camera)
         loss, mse = self.avatar.backend.huber(image, self.dataset.picture(i, resolution), self.mouth_weight)
-        loss.backward()
-        self.optimiser.step(factor)
+        (loss / self.schedule.views if self.schedule.views > 1 else loss).backward()
         self.poses.step(i, turn, rotation.grad.cpu().numpy(), translation.grad.cpu().numpy(), factor)
-        self.steps += 1
         return loss.item(), mse.item()
+
+    def means(self) -> tuple[float, float]:
+        """Mean loss and mean squared error of the steps since it was last asked for."""
+        losses, errors = zip(*self.taken, strict=True)
+        self.taken = []
+        return float(np.mean(losses)), float(np.mean(errors))
 
     def camera_of(self, i: int) -> tuple[np.ndarray, np.ndarray]:
         """World-to-camera (3,3), (3,) of frame i, corrected; other frames' corrections tell an unseen one's."""
