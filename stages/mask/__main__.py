@@ -4,6 +4,7 @@ import contextlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,11 @@ from stages.mask.brought import PARTS, Brought
 from stages.mask.geometry import HeadProjector, HeadView
 from stages.mask.label_maps import LabelMaps
 from stages.mask.pictures import write_examples
-from stages.mask.source import Plan
+from stages.mask.source import MaskSource, Plan
 from stages.mask.work import Done, Finding, take_over
 
 CHUNK = 128  # images a process takes at a time; it looks at two more, their neighbours
+WORTH = 0.02  # of the outlines that the ground's own picture must tell something about
 REPLACED = "replaced"  # below masks/: files that an audit put aside
 OURS = {RECEIPT, SUMS, "audit.json"}
 
@@ -41,7 +43,7 @@ def run(job: Job) -> dict:
     def views(numbers: list[int]) -> list[HeadView]:
         return projector.views([read_frame(checkpoint_file(job.read("dataset"), n - 1)) for n in numbers])
 
-    plan = _plan(job, index, projector, views)
+    plan, by_plate = _with_the_ground(_plan(job, index, projector, views))
     for folder in ("alpha", "parsing"):
         (job.out / folder).mkdir(exist_ok=True)
     audited = brought.found(old, index, views) if job.config.fix and old.is_dir() else None
@@ -68,6 +70,7 @@ def run(job: Job) -> dict:
         "parser": plan.parser.name if plan.parser else "head_model",
         "matting": plan.matting.name if plan.matting else "selfie",
         "label_maps": len(plan.labels),
+        "outline_by_ground_plate": round(by_plate, 3),
         **{f"{part}_area_median": float(np.median(a)) for part, a in areas.items()},
         **report,
         # what another tool or a hand made stays theirs: such a directory is not replaced without a word
@@ -109,6 +112,19 @@ def _plan(job: Job, index: dict, projector: HeadProjector, views: Callable[[list
         head_labels=job.config.head_label_set,
         mouth_labels=job.config.mouth_label_set,
     )
+
+
+def _with_the_ground(plan: Plan) -> tuple[Plan, float]:
+    """The plan with the ground by itself where the video shows it, and at what share of the outlines; says which."""
+    if plan.matting:
+        return plan, 0.0
+    with contextlib.closing(MaskSource(plan)) as source:
+        plate, share = source.ground()
+    if share < WORTH:
+        print("mask: the ground's own picture is not used: what lies beside the person tells as much", flush=True)
+        return plan, 0.0
+    print(f"mask: the ground's own picture is used along {100 * share:.0f} % of the outlines", flush=True)
+    return replace(plan, plate=plate), share
 
 
 def _networks(config: MaskConfig) -> tuple[Path | None, Path | None]:

@@ -16,14 +16,16 @@ from avatarmake.formats.images import read_rgb
 from stages.mask.brought import PARTS
 from stages.mask.colours import Colours
 from stages.mask.geometry import HeadProjector, HeadView
-from stages.mask.ground import matted
+from stages.mask.ground import explained, matted
 from stages.mask.label_maps import LabelMaps
 from stages.mask.matting import SMALL, Guide, alpha_from, quartered, steadied, stillness
 from stages.mask.networks import BATCH, FaceParser, InOrder, VideoMatting
 from stages.mask.parsing import mouth_mask, neckhead_mask, solid_mask, solid_share
 from stages.mask.places import places
+from stages.mask.plate import Plate
 
-COLOUR_SAMPLES = 24  # images from which a video's colours are learnt
+COLOUR_SAMPLES = 24  # images from which a video's colours are learnt,
+GROUND_SAMPLES = 48  # and what its ground looks like by itself
 KEPT = 8  # decoded images, label maps and outlines that are kept, because neighbours ask again
 
 
@@ -37,6 +39,7 @@ class Plan:
     labels: LabelMaps = field(default_factory=LabelMaps)
     parser: Path | None = None  # BiSeNet, for images without a label map
     matting: Path | None = None  # RobustVideoMatting, in place of the selfie network
+    plate: Plate | None = None  # the ground by itself, for the selfie network's outlines
     visible: tuple[int, int, int, int] = (0, 0, IMAGE_SIZE, IMAGE_SIZE)  # what of the crop is picture: x0, y0, x1, y1
     head_labels: frozenset[int] = frozenset()
     mouth_labels: frozenset[int] = frozenset()
@@ -103,10 +106,22 @@ class MaskSource:
         records = [read_frame(checkpoint_file(self.plan.dataset, n - 1)) for n in numbers]
         return self.plan.projector.views(records)
 
+    def _spread(self, some: int) -> list[int]:
+        """The numbers of so many images all over the video."""
+        return np.unique(np.linspace(1, self.plan.count, some).round().astype(int)).tolist()
+
+    def ground(self) -> tuple[Plate, float]:
+        """The ground by itself, and at what share of the outlines it is known and agrees with what is seen there."""
+        numbers = self._spread(GROUND_SAMPLES)
+        guides = [Guide(_read(self._path(n))) for n in numbers]
+        masks = [self._silhouette(guide) for guide in guides]
+        plate = Plate.learn([guide.image for guide in guides], masks)
+        parts = zip(masks, guides, self._seen(numbers), strict=True)
+        return plate, float(np.mean([explained(alpha_from(m, g, solid_share(v)), g, plate) for m, g, v in parts]))
+
     @cached_property
     def _colours(self) -> Colours:
-        numbers = np.unique(np.linspace(1, self.plan.count, COLOUR_SAMPLES).round().astype(int)).tolist()
-        samples = []
+        numbers, samples = self._spread(COLOUR_SAMPLES), []
         for number, view in zip(numbers, self._seen(numbers), strict=True):
             guide = Guide(_read(self._path(number)))
             samples.append((guide.quarter, quartered(self._silhouette(guide)) / np.float32(255), places(view)))
@@ -140,8 +155,8 @@ class MaskSource:
         """Alpha (512,512) float32 of an image by itself."""
         if number not in self._outlines:
             guide = self._guide(number)
-            alpha = matted(alpha_from(self._silhouette(guide), guide, solid_share(self._view(number))), guide)
-            _keep(self._outlines, {number: alpha})
+            alpha = alpha_from(self._silhouette(guide), guide, solid_share(self._view(number)))
+            _keep(self._outlines, {number: matted(alpha, guide, self.plan.plate)})
         return self._outlines[number]
 
     def _head_odds(self, number: int) -> np.ndarray:
