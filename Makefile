@@ -138,8 +138,8 @@ flashavatar-tree: .venv/host/lock ##what FlashAvatar's own train.py reads:  make
 
 ##
 ##Images. ENGINE=auto|docker|local says where stages run; auto takes Docker once the images are there:
-IMAGES = image/demo $(STAGES:%=image/%) image/flame_head_tracker image/live
-images: $(IMAGES)       ##build what has changed of all images, and list their sizes
+every_image = image/demo $(STAGES:%=image/%) image/flame_head_tracker image/live
+images: $(every_image) ##build what has changed of all images, and list their sizes
 	@$(HOST) images
 image/%: .venv/host/lock ##build one stage's image:  make image/convert  [PYTORCH3D=folder, for flame_head_tracker's]
 	@$(HOST) build "$*"
