@@ -36,7 +36,7 @@ DATA       ?= data
 DEMO_TRAIN ?= --resolution 256 --iterations 3000
 export BY POSE GAIN YAW CAMERA SIZE BACKGROUND
 export ID VIDEO FPS PERSON TURN HEAD_MODEL SHARD TRACKER DETECTOR LABELS NUMBERING PARSER MATTING DEVICE DATA ASSETS \
-       ENGINE BASE PYTORCH3D VERBOSE TO GET ACCEPT
+       ENGINE BASE PYTORCH3D TORCH VERBOSE TO GET ACCEPT
 
 # A path is taken as it is typed: make would eat the $ of VIDEO='a$b.mp4'. What is written for make ($$, $(HOME)) is left
 # to it, and so is the environment, which it does not touch.
@@ -126,7 +126,7 @@ flashavatar-tree: .venv/host/lock ##what FlashAvatar's own train.py reads:  make
 ##
 ##Images. ENGINE=auto|docker|local says where stages run; auto takes Docker once the images are there:
 IMAGES = image/demo $(STAGES:%=image/%) image/flame_head_tracker image/live
-images: $(IMAGES)       ##build what has changed of all images, and list their sizes
+images: $(IMAGES)       ##build what has changed of all images, and list their sizes  [TORCH=cuda13, for a GPU elsewhere]
 	@$(HOST) images
 image/%: .venv/host/lock ##build one stage's image:  make image/convert  [PYTORCH3D=folder, for flame_head_tracker's]
 	@$(HOST) build "$*"

@@ -41,13 +41,14 @@ def ready(subject: str, *words: Annotated[str, Parameter(allow_leading_hyphen=Tr
 
 @app.command
 def build(*stages: str, force: bool = False) -> None:
-    """Build the images of these stages (all without a name); only what has changed is built."""
-    from avatarmake.engine import docker
+    """Build the images of these stages (all without a name); only what has changed is built. TORCH= names the kind."""
+    from avatarmake.engine import docker, kind
 
     for stage in [load(name).name for name in stages or STAGES]:
-        image, built = docker.build(stage, force)
+        chosen = kind.choose(stage, daemon=docker.info)
+        image, built = docker.build(stage, force, chosen.name)
         said = "built" if built else "nothing to do, the image is up to date:"
-        print(f"{stage}: {said} {image.short_id}", flush=True)
+        print(f"{stage}: {said} {image.short_id}" + (f", {chosen}" if chosen.why else ""), flush=True)
 
 
 @app.command
@@ -126,10 +127,11 @@ def lock() -> None:
 
 @app.command
 def environment(name: str) -> None:
-    """Make the virtual environment of a stage, or `test`, and print its interpreter."""
+    """Make the virtual environment of a stage, or `test`, and print its interpreter. TORCH= names the kind."""
+    from avatarmake.engine import kind
     from avatarmake.environments import venv
 
-    print(venv.python(name if name == "test" else load(name).name))
+    print(venv.python(name, *([] if name == "test" else [kind.choose(load(name).name).name])))
 
 
 @app.command

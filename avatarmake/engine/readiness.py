@@ -46,9 +46,9 @@ def needed(goals: list[str]) -> list[str]:
 def _fault(stage: Stage, words: list[str]) -> StageError | None:
     """What the stage cannot do without and cannot get, or None; its environment or image is made on the way."""
     try:
-        engine, _ = choose(stage.name)
-        made = venv.is_current(stage.name) if engine == "local" else docker.is_current(stage.name)
         asked = request.unresolved(stage, words)
+        engine, _, kind = choose(stage.name, getattr(asked.config if asked else None, "device", "auto"))
+        made = (venv if engine == "local" else docker).is_current(stage.name, kind.name)
         if asked is None or not made and _is_done(stage, words):
             return None
         for names in stage.needs(asked.config):
@@ -57,9 +57,9 @@ def _fault(stage: Stage, words: list[str]) -> StageError | None:
             patches.prepare(stage.upstream)
         if engine == "local":
             platforms.check(stage.name)
-            venv.python(stage.name)
+            venv.python(stage.name, kind.name)
         else:
-            docker.build(stage.name)
+            docker.build(stage.name, kind=kind.name)
     except StageError as e:
         return None if _is_done(stage, words) else e
     return None

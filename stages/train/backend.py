@@ -1,5 +1,6 @@
 """Where the arithmetic runs: our numba kernels on the CPU, or plain torch and gsplat on CUDA."""
 
+import os
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -30,6 +31,8 @@ def choose(device: str) -> Backend:
         return _cuda()
     if device == "cuda":
         raise StageError(f"DEVICE=cuda needs {missing}", next="Use DEVICE=cpu", exit=Exit.ENVIRONMENT)
+    if torch.version.cuda:  # of a build for the CPU the engine has said why
+        print(f"train: on the CPU; CUDA needs {missing}", flush=True)
     return _cpu()
 
 
@@ -37,8 +40,19 @@ def _missing() -> str:
     from importlib.util import find_spec
 
     if not torch.cuda.is_available():
-        return "a GPU that PyTorch can use, and there is none"
+        return f"a GPU that PyTorch can use, and there is none: {_why_none()}"
     return "" if find_spec("gsplat") else "gsplat, which is not installed"
+
+
+def _why_none() -> str:
+    """What the engine has found on this host, else the first sentence of what PyTorch says."""
+    if said := os.environ.get("AVATARMAKE_NO_GPU"):
+        return said
+    try:
+        torch.cuda.init()
+    except (RuntimeError, AssertionError) as e:
+        return str(e).splitlines()[0].split(". ")[0]
+    return "CUDA starts and lists none"
 
 
 def _cpu() -> Backend:

@@ -51,7 +51,7 @@ def machine(tmp_path, monkeypatch, builds):
         lock.parent.mkdir()
         digest = hashlib.sha256(builds["own"].read_bytes()).hexdigest()
         lock.write_text(f'torch==9.9.0+cpu ; sys_platform == "linux" \\\n    --hash=sha256:{digest}\n')
-        monkeypatch.setattr(venv, "lock_file", lambda name: lock)
+        monkeypatch.setattr(venv, "lock_file", lambda name, kind="cpu": lock)
         monkeypatch.setattr(venv, "ROOT", tmp_path)
         yield standin
     registry.settings.cache_clear()
