@@ -5,7 +5,8 @@ package has one version in the whole project. They are resolved for Linux on x86
 systems' wheels. What differs from one system to the next is PyTorch: docker/torch.cpu.lock has a line for each.
 
 A stage that gains by a GPU has a requirements.cuda12.in and a requirements.cuda13.in besides, which name another torch
-and what belongs to it. Their locks agree with the stage's own in everything else.
+and what belongs to it. Their locks agree with the stage's own in everything else. The tests of train's kernels have such
+locks too.
 """
 
 import re
@@ -41,29 +42,32 @@ def make() -> None:
         _lock([project], ROOT / "requirements.lock", *flags)
         for place, listed in asked.items():
             _lock([listed], place / "requirements.lock", *flags)
-    for stage in STAGES:
-        for kind in KINDS:
-            asked = ROOT / "docker" / stage / f"requirements.{kind}.in"
-            if kind != CPU and asked.exists():
-                _lock_cuda(stage, kind, asked)
+    for kind in (kind for kind in KINDS if kind != CPU):
+        own = {stage: ROOT / "docker" / stage / f"requirements.{kind}.in" for stage in STAGES}
+        for stage, listed in own.items():
+            if listed.exists():
+                _lock_cuda([listed.with_name("requirements.in")], listed, lock_file(stage), lock_file(stage, kind))
+        all_of_them = [ROOT / "tests" / "requirements.in", project, *asked.values()]
+        _lock_cuda(all_of_them, own["train"], whole, whole.with_suffix(f".{kind}.lock"))
 
 
-def _lock_cuda(stage: str, kind: str, asked: Path) -> None:
-    """The stage's lock with another torch. It asks for that very build, or pip's settings might give the CPU's.
+def _lock_cuda(asked: list[Path], instead: Path, agrees: Path, got: Path) -> None:
+    """A lock of what is asked for with what `instead` lists in its place, and in all else as in the lock `agrees`.
+
+    It asks for that very build of torch, or pip's settings might give the CPU's.
 
     `==` of a version takes any build of it, and uv the one with the longest name, whatever hash the lock has; `===` is
     the version to the letter.
     """
-    locked = pins(lock_file(stage).read_text())
-    got = lock_file(stage, kind)
+    locked = pins(agrees.read_text())
     with tempfile.TemporaryDirectory() as scratch:
         overrides, constraints = Path(scratch) / "overrides.txt", Path(scratch) / "constraints.txt"
         never = [f'{name}; sys_platform == "never"' for name in NOT_NEEDED]
-        own = [line.split("#")[0].strip().replace("torch==", "torch===") for line in asked.read_text().splitlines()]
+        own = [line.split("#")[0].strip().replace("torch==", "torch===") for line in instead.read_text().splitlines()]
         overrides.write_text("\n".join([*never, *own]))
         constraints.write_text("\n".join(str(pin) for pin in locked if not pin.name.startswith(OF_CUDA)))
         flags = (f"--overrides={overrides}", f"--constraints={constraints}")
-        _compile([asked.with_name("requirements.in"), asked], got, *flags)
+        _compile([*asked, instead], got, *flags)
     got.write_text(re.sub(r"^torch==(?!=)", "torch===", got.read_text(), flags=re.MULTILINE))
 
 

@@ -19,7 +19,8 @@ STAMP = "lock.sha256"  # in an environment: what it was made of
 
 def lock_file(name: str, kind: str = CPU) -> Path:
     """`name` is a stage, or `test`; `kind` one of kinds.KINDS."""
-    return ROOT / "tests" / "requirements.lock" if name == "test" else kinds.lock_file(name, kind)
+    of_stage = kinds.lock_file(name, kind)
+    return ROOT / "tests" / of_stage.name if name == "test" else of_stage
 
 
 def folder(name: str, kind: str = CPU) -> Path:
