@@ -113,6 +113,8 @@ status: .venv/host/lock ##every stage of a subject: state, key, image, age, size
 	@$(HOST) status "$$ID" --data="$$DATA"
 doctor: .venv/host/lock ##what this host can do, and what to do about what is missing
 	@$(HOST) doctor
+verify: .venv/host/lock ##does this host make the same avatar? a small demo on every engine and device, held to a reference
+	@$(HOST) verify --data="$$DATA"
 
 ##
 ##What others made. Nothing of theirs is in this repository or in an image:
@@ -164,6 +166,6 @@ help:
 	@echo "There is no target '$@'. Type: make (it lists them)" >&2; exit 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo live source driver ready $(STAGES) status doctor assets patches flashavatar-tree images base
+.PHONY: help demo live source driver ready $(STAGES) status doctor verify assets patches flashavatar-tree images base
 .PHONY: test test-numbers test-fresh test-images lint lock clean
 .DELETE_ON_ERROR:

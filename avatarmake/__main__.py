@@ -100,6 +100,14 @@ def doctor() -> int:
 
 
 @app.command
+def verify(*, data: Path = Path("data")) -> int:
+    """Run a small demo on every engine and device of this host, and hold it against the repository's reference."""
+    from avatarmake.verify import outcome
+
+    return outcome.show(data)
+
+
+@app.command
 def assets(*, get: Annotated[list[str], Parameter(consume_multiple=True, negative="")] = (), accept: str = "") -> int:
     """List the weights that stages can use; --get NAME ... (or all) fetches them. --accept: licences you agree to."""
     from avatarmake.assets import fetching as weights

@@ -5,8 +5,7 @@ package has one version in the whole project. They are resolved for Linux on x86
 systems' wheels. What differs from one system to the next is PyTorch: docker/torch.cpu.lock has a line for each.
 
 A stage that gains by a GPU has a requirements.cuda12.in and a requirements.cuda13.in besides, which name another torch
-and what belongs to it. Their locks agree with the stage's own in everything else. The tests of train's kernels have such
-locks too.
+and what belongs to it. Their locks agree with the stage's own in everything else. So do the tests' locks for CUDA.
 """
 
 import re
