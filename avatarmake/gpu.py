@@ -26,7 +26,6 @@ class Card:
     name: str
     uuid: str  # GPU-...
     capability: tuple[int, int]  # compute capability: (9, 0) is an H100's
-    memory: int  # bytes
     slices: tuple[str, ...] = ()  # UUIDs of its MIG instances, MIG-...
 
 
@@ -100,15 +99,15 @@ def _card(nvml: ModuleType, index: int, root: Path) -> Card | None:
     """A card that this process may open. A cgroup leaves it in the count and refuses the card itself."""
     try:
         handle = nvml.nvmlDeviceGetHandleByIndex(index)
-        node = root / f"dev/nvidia{nvml.nvmlDeviceGetMinorNumber(handle)}"
-        if not os.access(node, os.R_OK | os.W_OK) and not (root / "dev/dxg").exists():  # dxg: Windows' own way
-            return None
+        if not (root / "dev/dxg").exists():  # Windows' own way, which has no node a card
+            node = root / f"dev/nvidia{nvml.nvmlDeviceGetMinorNumber(handle)}"
+            if not os.access(node, os.R_OK | os.W_OK):
+                return None
         return Card(
             index,
             str(nvml.nvmlDeviceGetName(handle)),
             str(nvml.nvmlDeviceGetUUID(handle)),
             tuple(nvml.nvmlDeviceGetCudaComputeCapability(handle)),
-            int(nvml.nvmlDeviceGetMemoryInfo(handle).total),
             _slices(nvml, handle),
         )
     except nvml.NVMLError:

@@ -8,7 +8,7 @@ from avatarmake.engine import docker
 from avatarmake.environments import platforms
 from avatarmake.gpu import Card, Gpus
 
-CARD = Card(0, "a GPU", "GPU-0", (9, 0), 8 * 10**9)
+CARD = Card(0, "a GPU", "GPU-0", (9, 0))
 NEW, OLD = (Gpus((CARD,), driver, "", True, False) for driver in ("580.65.06", "470.82"))
 LOST = Gpus((), "580.65.06", "CUDA_VISIBLE_DEVICES='' hides the GPU", True, False)
 RUNTIME = {"Runtimes": {"nvidia": {}}}

@@ -2,7 +2,6 @@
 
 import re
 from pathlib import Path
-from types import SimpleNamespace
 
 import pynvml
 import pytest
@@ -55,9 +54,6 @@ class Nvml:
     def nvmlDeviceGetCudaComputeCapability(self, handle):
         return [9, 0]
 
-    def nvmlDeviceGetMemoryInfo(self, handle):
-        return SimpleNamespace(total=85 * 10**9)
-
     def nvmlDeviceGetMaxMigDeviceCount(self, handle):
         return 7 if handle == 1 else 0
 
@@ -84,7 +80,7 @@ def test_this_machine_is_looked_at_without_a_fault():
 def test_two_cards(tmp_path):
     nvml = Nvml(2)
     found = look(nvml, {}, machine(tmp_path, nodes=2))
-    first = Card(0, "NVIDIA H100 80GB HBM3", UUIDS[0], (9, 0), 85 * 10**9)
+    first = Card(0, "NVIDIA H100 80GB HBM3", UUIDS[0], (9, 0))
     assert found.cards[0] == first and found.cards[1].slices == (SLICE,)
     assert (found.release, found.trouble, found.exists, found.all) == (580, "", True, True)
     assert str(found) == "2 x NVIDIA H100 80GB HBM3, driver 580.65.06"
@@ -151,6 +147,12 @@ def test_cards_that_are_hidden(tmp_path, nvml, nodes, variables, said):
     assert re.search(said, found.trouble), found.trouble
 
 
+def test_windows_has_no_node_a_card(tmp_path):
+    nvml = Nvml(1)
+    nvml.nvmlDeviceGetMinorNumber = lambda handle: pytest.fail("NVML has no such number there")
+    assert look(nvml, {}, machine(tmp_path, "dev/dxg", ".dockerenv")).cards
+
+
 def test_a_container_without_unified_memory_s_device(tmp_path):
     root = machine(tmp_path, ".dockerenv", nodes=1)
     assert look(Nvml(1), {}, root).cards
@@ -175,5 +177,5 @@ def test_a_container_without_unified_memory_s_device(tmp_path):
     ],
 )
 def test_cuda_visible_devices(setting, left):
-    cards = [Card(i, "", UUIDS[i], (9, 0), 0, (SLICE,) if i else ()) for i in range(2)]
+    cards = [Card(i, "", UUIDS[i], (9, 0), (SLICE,) if i else ()) for i in range(2)]
     assert [card.index for card in gpu.visible(cards, setting)] == left

@@ -14,7 +14,7 @@ from avatarmake.gpu import Card, Gpus
 
 
 def cards(*capabilities: tuple[int, int]) -> tuple[Card, ...]:
-    return tuple(Card(i, "a GPU", f"GPU-{i}", capability, 8 * 10**9) for i, capability in enumerate(capabilities))
+    return tuple(Card(i, "a GPU", f"GPU-{i}", capability) for i, capability in enumerate(capabilities))
 
 
 def gpus(driver: str, *capabilities: tuple[int, int], **more) -> Gpus:

@@ -20,7 +20,7 @@ from avatarmake.verify import checkpoint, figures, outcome, reference, runs
 from avatarmake.verify.reference import STUDENT, Difference, Figure, Reference
 from avatarmake.verify.runs import Finished, Run
 
-GPU = Gpus((Card(0, "a GPU", "GPU-0", (9, 0), 8 * 10**9),), "580.65.06", "", True, False)
+GPU = Gpus((Card(0, "a GPU", "GPU-0", (9, 0)),), "580.65.06", "", True, False)
 
 
 # --- figures ---------------------------------------------------------------------------------------------------------
