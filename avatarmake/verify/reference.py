@@ -13,7 +13,9 @@ from pathlib import Path
 FILE = Path(__file__).with_name("reference.json")
 # Two-sided 0.999 quantile of Student's t by degrees of freedom (tables of the distribution)
 STUDENT = {2: 31.6, 3: 12.9, 4: 8.61, 5: 6.87, 6: 5.96, 7: 5.41, 8: 5.04, 9: 4.78, 10: 4.59, 11: 4.44, 12: 4.32}
-LEAST = 0.005  # of the figure: where runs did not differ at all, another machine's rounding still may
+# Of the figure: where runs did not differ at all, those on another machine still may. MediaPipe's networks choose their
+# kernels by the processor and let nobody tell them otherwise.
+LEAST = 0.01
 
 
 @dataclass(frozen=True)

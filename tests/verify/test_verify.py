@@ -43,7 +43,8 @@ def test_a_run_s_figures_are_those_of_its_report_and_of_its_checkpoint(tmp_path,
         (subject.root / name).mkdir(parents=True)
     metrics = {"avatar": {"blocks": {"psnr_full": 30.5}, "gaussians": 14000}, "convert": {"reprojection_px_max": 1e-5}}
     (subject.root / "report/metrics.json").write_text(json.dumps(metrics))
-    torch_archive.dump({"w": np.full(3, 0.5, np.float32)}, subject.root / "avatar/checkpoint.pt")
+    arrays = {"w": np.full(3, 0.5, np.float32), "w_first": np.ones(3, np.float32)}
+    torch_archive.dump(arrays, subject.root / "avatar/checkpoint.pt")
 
     monkeypatch.setattr(venv, "python", lambda name: sys.executable)
     assert figures.read(subject) == {"avatar.blocks.psnr_full": 30.5, "checkpoint.w": 0.5}
@@ -59,7 +60,7 @@ def test_the_repository_s_reference_has_all_that_people_look_at():
     assert len(known.made["seeds"]) == 3 and len(known.made["processors"]) == 3
     assert all(one.tolerance >= 0 and math.isfinite(one.mean) for one in known.figures.values())
     assert known.figures["frames.tracked"].mean == float(known.options["demo"][0].removeprefix("--frames="))
-    assert known.figures["avatar.blocks.psnr_head"].tolerance < 1.5, "else it could not tell a worse avatar"
+    assert known.figures["avatar.blocks.psnr_inner"].tolerance < 0.7, "else it could not tell a worse avatar"
 
 
 def test_tolerance_is_of_the_spread():
@@ -70,7 +71,7 @@ def test_tolerance_is_of_the_spread():
         one = reference.figure(known)
         missed += abs(other - one.mean) > one.tolerance
     assert missed <= 4 + 4 * math.sqrt(4)
-    assert reference.figure([10.0] * 9) == Figure(10.0, 0.05), "where nothing differs, half a percent"
+    assert reference.figure([10.0] * 9) == Figure(10.0, 0.1), "where nothing differs, a percent"
     assert STUDENT[8] == 5.04
 
 
