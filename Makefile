@@ -36,7 +36,7 @@ DATA       ?= data
 DEMO_TRAIN ?= --resolution 256 --iterations 3000
 export BY POSE GAIN YAW CAMERA SIZE BACKGROUND
 export ID VIDEO FPS PERSON TURN HEAD_MODEL SHARD TRACKER DETECTOR LABELS NUMBERING PARSER MATTING DEVICE RASTERISER DATA \
-       ASSETS ENGINE IMAGES BASE PYTORCH3D VERBOSE TO FROM GET ACCEPT WITH PACK REGISTRY ONLY
+       ASSETS ENGINE IMAGES BASE PYTORCH3D TORCH VERBOSE TO FROM GET ACCEPT WITH PACK REGISTRY ONLY
 
 # A path is taken as it is typed: make would eat the $ of VIDEO='a$b.mp4'. What is written for make ($$, $(HOME)) is left
 # to it, and so is the environment, which it does not touch.
@@ -118,6 +118,8 @@ status: .venv/host/lock ##every stage of a subject: state, key, image, age, size
 	@$(HOST) status "$$ID" --data="$$DATA"
 doctor: .venv/host/lock ##what this host can do, and what to do about what is missing
 	@$(HOST) doctor
+verify: .venv/host/lock ##does this host make the same avatar? a small demo on every engine and device, held to a reference
+	@$(HOST) verify --data="$$DATA"
 
 ##
 ##On another host:
@@ -139,7 +141,7 @@ flashavatar-tree: .venv/host/lock ##what FlashAvatar's own train.py reads:  make
 ##
 ##Images. ENGINE=auto|docker|local says where stages run; auto takes Docker once the images are there:
 every_image = image/demo $(STAGES:%=image/%) image/flame_head_tracker image/live
-images: $(every_image) ##build what has changed of all images, and list their sizes
+images: $(every_image) ##build what has changed of all images, and list their sizes  [TORCH=cuda13, for a GPU elsewhere]
 	@$(HOST) images
 image/%: .venv/host/lock ##build one stage's image:  make image/convert  [PYTORCH3D=folder, for flame_head_tracker's]
 	@$(HOST) build "$*"
@@ -185,7 +187,7 @@ help:
 	@echo "There is no target '$@'. Type: make (it lists them)" >&2; exit 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo live source driver ready $(STAGES) status doctor assets patches flashavatar-tree images base
+.PHONY: help demo live source driver ready $(STAGES) status doctor verify assets patches flashavatar-tree images base
 .PHONY: pack reproduce push pull save load
 .PHONY: test test-numbers test-fresh test-images lint lock clean
 .DELETE_ON_ERROR:

@@ -41,13 +41,14 @@ def ready(subject: str, *words: Annotated[str, Parameter(allow_leading_hyphen=Tr
 
 @app.command
 def build(*stages: str, force: bool = False) -> None:
-    """Build the images of these stages (all without a name); only what has changed is built."""
-    from avatarmake.engine import docker
+    """Build the images of these stages (all without a name); only what has changed is built. TORCH= names the kind."""
+    from avatarmake.engine import docker, kind
 
     for stage in [load_stage(name).name for name in stages or STAGES]:
-        image, built = docker.build(stage, force)
+        chosen = kind.choose(stage, daemon=docker.info)
+        image, built = docker.build(stage, force, chosen.name)
         said = "built" if built else "nothing to do, the image is up to date:"
-        print(f"{stage}: {said} {image.short_id}", flush=True)
+        print(f"{stage}: {said} {image.short_id}" + (f", {chosen}" if chosen.why else ""), flush=True)
 
 
 @app.command
@@ -131,6 +132,14 @@ def doctor() -> int:
 
 
 @app.command
+def verify(*, data: Path = Path("data")) -> int:
+    """Run a small demo on every engine and device of this host, and hold it against the repository's reference."""
+    from avatarmake.verify import outcome
+
+    return outcome.show(data)
+
+
+@app.command
 def assets(*, get: Annotated[list[str], Parameter(consume_multiple=True, negative="")] = (), accept: str = "") -> int:
     """List the weights that stages can use; --get NAME ... (or all) fetches them. --accept: licences you agree to."""
     from avatarmake.assets import fetching as weights
@@ -158,10 +167,11 @@ def lock() -> None:
 
 @app.command
 def environment(name: str) -> None:
-    """Make the virtual environment of a stage, or `test`, and print its interpreter."""
+    """Make the virtual environment of a stage, or `test`, and print its interpreter. TORCH= names the kind."""
+    from avatarmake.engine import kind
     from avatarmake.environments import venv
 
-    print(venv.python(name if name == "test" else load_stage(name).name))
+    print(venv.python(name, *([] if name == "test" else [kind.choose(load_stage(name).name).name])))
 
 
 @app.command

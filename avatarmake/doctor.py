@@ -10,9 +10,10 @@ from pathlib import Path
 
 from rich.table import Table
 
-from avatarmake import ROOT, assets, host, registry
+from avatarmake import ROOT, assets, gpu, host, registry
+from avatarmake.contract import kinds
 from avatarmake.contract.pipeline import STAGES
-from avatarmake.engine import docker
+from avatarmake.engine import devices, docker, kind
 from avatarmake.environments import platforms, venv, wheels
 from avatarmake.errors import Exit
 from avatarmake.limits import cores
@@ -55,8 +56,8 @@ def _docker() -> Rows:
 def _images() -> Rows:
     if docker.trouble():
         return
-    there = [stage for stage in STAGES if docker.image(stage)]
-    missing = [stage for stage in STAGES if stage not in there]
+    tags = {docker.tag(stage, kind.choose(stage, daemon=docker.info).name): stage for stage in STAGES}
+    missing = [stage for tag, stage in tags.items() if not docker.named(tag)]
     if missing:
         yield MISSING, "images", f"not built: {', '.join(missing)}. make images (first `make base` without a registry)"
     else:
@@ -64,7 +65,8 @@ def _images() -> Rows:
 
 
 def _local() -> Rows:
-    made = [stage for stage in STAGES if venv.is_made(stage)]
+    all_of_them = [(stage, name) for stage in STAGES for name in kinds.of(stage)]
+    made = [venv.folder(stage, name).name for stage, name in all_of_them if venv.is_made(stage, name)]
     yield GOOD, "environments", f"made: {', '.join(made) or 'none'}; the others on first use, by uv {_uv_version()}"
     if torch := wheels.find_links("torch"):
         yield GOOD, "torch wheel", torch[0]
@@ -86,13 +88,19 @@ def _uv_version() -> str:
 
 
 def _gpu() -> Rows:
-    gpu = host.gpu()
-    if gpu is None:
-        yield MISSING, "GPU", "no NVIDIA driver. Not needed: every stage runs on the CPU"
-        return
-    yield GOOD, "GPU", gpu
-    if docker.trouble() is None and "nvidia" not in docker.client().info().get("Runtimes", {}):
-        yield MISSING, "GPU in Docker", "no nvidia runtime. Install the NVIDIA container toolkit, or ENGINE=local"
+    """The GPU, whether containers get it, and which PyTorch the stages take that have a choice."""
+    gpus = gpu.here()
+    advice = "" if gpus.exists else ". Not needed: every stage runs on the CPU"
+    yield GOOD if gpus.cards else MISSING, "GPU", f"{gpus}{advice}"
+    in_docker = gpus.cards and docker.trouble() is None
+    if in_docker and (way := devices.way(docker.info())):
+        yield GOOD, "GPU in Docker", "by NVIDIA's runtime" if way == "runtime" else "by a CDI specification"
+    elif in_docker:
+        yield MISSING, "GPU in Docker", f"Docker has no way to it: {devices.ADVICE}. ENGINE=local needs none"
+    stages = [stage for stage in STAGES if len(kinds.of(stage)) > 1]
+    chosen = kind.choose(stages[0])
+    fits = chosen.name != kinds.CPU or not gpus.exists
+    yield GOOD if fits else MISSING, "PyTorch", f"{str(chosen).removeprefix('PyTorch ')}, in {' and '.join(stages)}"
 
 
 def _memory() -> Rows:

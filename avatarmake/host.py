@@ -1,4 +1,4 @@
-"""What this host has: memory and the cgroup's limit on it, GPU, disk. For the container's limits and `make doctor`."""
+"""What this host has: memory and the cgroup's limit on it, disk. For the container's limits and `make doctor`."""
 
 import shutil
 from pathlib import Path
@@ -20,17 +20,6 @@ def machine_memory() -> int:
 def container_memory() -> int:
     """Bytes that a container gets: what this process may use, less a twentieth for the engine and the host."""
     return int(memory_limit() * 0.95)
-
-
-def gpu() -> str | None:
-    """GPU names and driver version, from the driver's own files; None without an NVIDIA driver."""
-    version = Path("/proc/driver/nvidia/version")
-    if not version.exists():
-        return None
-    names = []
-    for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
-        names += [line.split(":", 1)[1].strip() for line in path.read_text().splitlines() if line.startswith("Model")]
-    return f"{', '.join(names) or 'no GPU'} ({version.read_text().splitlines()[0].split(':', 1)[1].strip()})"
 
 
 def disk_free(path: Path) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.table import Table
 
 from avatarmake import host
-from avatarmake.contract import pipeline
+from avatarmake.contract import kinds, pipeline
 from avatarmake.contract.layout import Subject
 from avatarmake.contract.pipeline import STAGES
 from avatarmake.contract.publication import receipt
@@ -61,7 +61,7 @@ def _row(stage: str, name: str, who: Subject, data: Path, running: dict[str, str
     return (
         state,
         stamp.get("key", "")[:12],
-        f"{maker.get('engine', '')} {by}",
+        f"{maker.get('engine', '')} {maker['kind'] + ' ' if 'kind' in maker else ''}{by}",
         _told(lambda: _age(datetime.fromisoformat(stamp["finished"]).timestamp())),
         _told(lambda: host.size(stamp["outputs"]["bytes"])),
         _told(lambda: duration(stamp["seconds"])),
@@ -91,17 +91,18 @@ def show_images() -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("image", "id", "size", "created", "lock", "revision"):
         table.add_column(name, justify="right" if name == "size" else "left")
-    for stage in STAGES:
-        image = docker.image(stage)
-        if image is None:
+    for stage, kind in ((name, kind) for name in STAGES for kind in kinds.of(name)):
+        image = docker.image(stage, kind)
+        if image is None and kind == kinds.CPU:
             table.add_row(docker.tag(stage), "not built", "", "", "", f"make image/{stage}")
+        if image is None:
             continue
         revision = image.labels.get("org.opencontainers.image.revision", "")
         commit, _, modified = revision.partition("-")
         created = image.attrs["Created"][:16].replace("T", " ")
-        lock = hashlib.sha256(venv.lock_file(stage).read_bytes()).hexdigest()[:12]
+        lock = hashlib.sha256(venv.lock_file(stage, kind).read_bytes()).hexdigest()[:12]
         size = host.size(image.attrs["Size"])
-        table.add_row(docker.tag(stage), image.short_id, size, created, lock, f"{commit[:10]} {modified}".strip())
+        table.add_row(docker.tag(stage, kind), image.short_id, size, created, lock, f"{commit[:10]} {modified}".strip())
     print_table(table)
 
 

@@ -61,16 +61,6 @@ def test_what_a_container_is_held_to(monkeypatch):
     assert container.confinement(daemon("name=rootless"))["user"] == "0:0"
 
 
-def test_gpus_are_asked_for_only_where_they_are(monkeypatch):
-    monkeypatch.setattr(host, "gpu", lambda: "a GPU")
-    with_runtime = daemon(runtimes=("runc", "nvidia"))
-    assert container.gpus(load("train"), with_runtime)
-    assert not container.gpus(load("convert"), with_runtime)
-    assert not container.gpus(load("train"), daemon())
-    monkeypatch.setattr(host, "gpu", lambda: None)
-    assert not container.gpus(load("train"), with_runtime)
-
-
 def test_inputs_are_mounted_read_only_and_renamed(tmp_path):
     video = tmp_path / "elsewhere" / "my film.mp4"
     write(video, "film")

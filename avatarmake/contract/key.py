@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from avatarmake import ROOT, assets
-from avatarmake.contract import pipeline, upstream
+from avatarmake.contract import kinds, pipeline, upstream
 from avatarmake.contract.closure import closure
 from avatarmake.contract.layout import Subject
 from avatarmake.contract.pipeline import WRITER
@@ -46,7 +46,7 @@ def key_parts(stage: Stage, subject: Subject, config: Any) -> dict[str, str]:
         parts[f"assets/{name}"] = digest_path(path) if path else "none"
     if stage.upstream:
         parts[f"upstream/{stage.upstream}"] = digest_path(upstream.folder(stage.upstream) / upstream.STAMP)
-    lock = ROOT / "docker" / stage.name / "requirements.lock"
+    lock = kinds.lock_file(stage.name, kinds.current(stage.name))
     parts["environment"] = digest_path(lock) if lock.exists() else "none"
     parts["code"] = digest_files([p for p in closure(stage.name) if p not in NO_RESULT], ROOT)
     return parts
@@ -98,9 +98,16 @@ def is_done(stage: Stage, subject: Subject, config: Any, parts: dict[str, str]) 
     before = done.get("stage", stage.name)
     if before != stage.name:
         return False, f"{stage.name} {subject.name}: to do, what is there is {before}'s"
-    changed = changes(parts, done)
+    changed = changes(parts | _of_another_kind(stage, done), done)
     if changed:
         return False, f"{stage.name} {subject.name}: to do again, changed: {'; '.join(changed)}"
     if gone := lacking(place):
         return False, f"{stage.name} {subject.name}: to do again, {gone} of its files are gone"
     return True, f"{stage.name} {subject.name}: nothing to do, {place} is up to date"
+
+
+def _of_another_kind(stage: Stage, done: dict) -> dict[str, str]:
+    """The environment of a finished run, where it is one that we have a lock for and TORCH= asks for no other."""
+    before = done.get("parts", {}).get("environment")
+    ours = [] if kinds.asked() else [digest_path(kinds.lock_file(stage.name, kind)) for kind in kinds.of(stage.name)]
+    return {"environment": before} if before in ours else {}

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from avatarmake.assets import need_one
 from avatarmake.contract import pipeline
@@ -9,6 +10,8 @@ from avatarmake.contract.execution import recover_if_torn
 from avatarmake.contract.layout import Subject
 from avatarmake.contract.receipts import receipt, vouched
 from avatarmake.contract.stage import load
+from avatarmake.engine import kind
+from avatarmake.engine.kind import Kind
 from avatarmake.engine.processor import described
 from avatarmake.engine.revision import revision
 from avatarmake.errors import Exit, StageError
@@ -16,25 +19,39 @@ from avatarmake.errors import Exit, StageError
 ENGINES = ("docker", "podman", "apptainer", "local")
 
 
-def choose(stage: str) -> tuple[str, str]:
-    """The engine for a stage and why: ENGINE as it says; auto takes Docker's images where they are there.
+class Choice(NamedTuple):
+    """Where a stage runs, why there, and in which of its environments."""
 
-    auto never builds a first image: that takes minutes, and `make images` is there to ask for it.
+    engine: str  # one of ENGINES
+    why: str
+    kind: Kind
+
+
+def choose(stage: str, device: str = "auto") -> Choice:
+    """The engine for a stage: ENGINE as it says; auto takes images that are there.
+
+    auto never builds a first image: that takes minutes, and `make images` is there to ask for it. Nor does it take
+    Docker where that cannot give a container the GPU that the stage would have without. `device`: the stage's option.
     """
+    from avatarmake.engine import docker
+
     asked = os.environ.get("ENGINE") or "auto"
     if asked in ENGINES:
-        return asked, f"ENGINE={asked}"
+        daemon = docker.info if asked in ("docker", "podman") else None
+        return Choice(asked, f"ENGINE={asked}", kind.choose(stage, device, daemon))
     if asked != "auto":
         known = f"ENGINE is auto, {', '.join(ENGINES)}"
         raise StageError(f"there is no engine '{asked}'", next=known, exit=Exit.USAGE)
-    from avatarmake.engine import docker
-
     trouble = docker.trouble()
     if trouble:
-        return "local", f"auto: {trouble}"
-    if docker.image(stage) is None:
-        return "local", f"auto: Docker answers, but has no image of {stage}; `make images` builds them"
-    return "docker", "auto: Docker answers and has the image"
+        return Choice("local", f"auto: {trouble}", kind.choose(stage, device))
+    here, there = kind.choose(stage, device), kind.choose(stage, "auto" if device == "cuda" else device, docker.info)
+    if here.name != there.name:
+        return Choice("local", f"auto: {there.why}", here)
+    if docker.image(stage, there.name) is None:
+        name = docker.tag(stage, there.name).removesuffix(":latest").removeprefix("avatarmake/")
+        return Choice("local", f"auto: Docker answers, but has no image of {name}; `make images` builds them", here)
+    return Choice("docker", "auto: Docker answers and has the image", there)
 
 
 def run(name: str, argv: list[str]) -> int:
@@ -54,14 +71,14 @@ def run(name: str, argv: list[str]) -> int:
         return Exit.OK
     for names in stage.needs(asked.config):
         need_one(names)
-    engine, why = choose(stage.name)
+    engine, why, build = choose(stage.name, getattr(asked.config, "device", "auto"))
     kept = "".join(f", as before {word}" for word in asked.remembered.values())
-    print(f"{stage.name} {asked.subject.name}: engine {engine} ({why}){kept}", flush=True)
+    words = f"; {build}" if build.why else ""
+    print(f"{stage.name} {asked.subject.name}: engine {engine} ({why}){words}{kept}", flush=True)
     environment = {"engine": engine, "why": why, "revision": revision(), "options": asked.options()}
-    environment["processor"] = described()
-    if engine in ("docker", "podman"):
-        return docker.run(asked, environment)
-    return {"local": local, "apptainer": apptainer}[engine].run(asked, environment)
+    environment |= {"processor": described()} | ({"kind": build.name, "kind_why": build.why} if build.why else {})
+    by = {"docker": docker, "podman": docker, "apptainer": apptainer, "local": local}[engine]
+    return by.run(asked, environment, build)
 
 
 def _subject(argv: list[str]) -> Subject | None:

@@ -19,9 +19,11 @@ import tempfile
 from pathlib import Path
 
 from avatarmake import ROOT
-from avatarmake.engine import container, context, distribution
+from avatarmake.contract.kinds import CPU
+from avatarmake.engine import container, context, distribution, docker
 from avatarmake.engine.builder import OURS
 from avatarmake.engine.image_pins import named
+from avatarmake.engine.kind import NO_CHOICE, Kind
 from avatarmake.engine.request import Request
 from avatarmake.errors import Exit, StageError
 from avatarmake.files.digests import digest_path
@@ -31,13 +33,13 @@ TOLD = "APPTAINERENV_"  # before the name of a variable: it goes into the contai
 GPUS = {"Runtimes": {"nvidia": {}}}  # what Docker would say of itself: --nv needs no more than the driver
 
 
-def run(request: Request, environment: dict) -> int:
-    """Run a stage in its image, its output passed on; returns its exit code."""
+def run(request: Request, environment: dict, kind: Kind = NO_CHOICE) -> int:
+    """Run a stage in its image of a kind, its output passed on; returns its exit code."""
     if shutil.which("apptainer") is None:
         raise StageError("apptainer is not there", next="ENGINE=local does without it", exit=Exit.ENVIRONMENT)
-    image, identity = prepared(request.stage.name)
-    environment = {"image": identity, **named(request.stage.name, identity), **environment}
-    settings = container.settings(request, environment, GPUS)
+    image, identity = prepared(request.stage.name, kind.name)
+    environment = {"image": identity, **named(docker.short(request.stage.name, kind.name), identity), **environment}
+    settings = container.settings(request, environment, GPUS, kind)
     with tempfile.TemporaryDirectory(prefix="avatarmake-") as scratch:
         words = argv(request.stage.name, settings, image, Path(scratch))
         told = {f"{TOLD}{name}": value for name, value in settings["environment"].items()}
@@ -68,17 +70,18 @@ def folder() -> Path:
     return Path(os.environ.get("IMAGES") or ROOT / "build" / "images").absolute()
 
 
-def prepared(stage: str) -> tuple[Path, str]:
-    """The stage's image in Apptainer's format, made once from its file, and its id. Raises StageError."""
-    archive, sums = folder() / f"{stage}.tar", distribution.sums(folder())
+def prepared(stage: str, kind: str = CPU) -> tuple[Path, str]:
+    """The stage's image of a kind in Apptainer's format, made once from its file, and its id. Raises StageError."""
+    name = docker.short(stage, kind)
+    archive, sums = folder() / f"{name}.tar", distribution.sums(folder())
     if archive.name not in sums or not archive.is_file():
         advice = f"On a host with Docker: make save TO={folder()}; elsewhere: IMAGES=folder"
         raise StageError("there is no image of this stage", archive, advice, Exit.ENVIRONMENT)
     digest = sums[archive.name]
-    image = archive.with_name(f"{stage}-{digest[:12]}.sif")
+    image = archive.with_name(f"{name}-{digest[:12]}.sif")
     with locked(folder()):
         identity, labels = described(archive)
-        if labels.get(f"{OURS}inputs") != context.digest(stage, labels.get(f"{OURS}base", "")):
+        if labels.get(f"{OURS}inputs") != context.digest(stage, labels.get(f"{OURS}base", ""), kind):
             advice = f"On a host with Docker, from this checkout: make save TO={folder()} ONLY={stage}"
             raise StageError("is of other sources than this checkout's", archive, advice, Exit.ENVIRONMENT)
         if not image.exists():

@@ -12,11 +12,13 @@ import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
-from docker.types import DeviceRequest, Mount
+from docker.types import Mount
 
-from avatarmake import assets, host
+from avatarmake import assets, gpu, host
 from avatarmake.contract import upstream
-from avatarmake.contract.stage import Stage
+from avatarmake.contract.kinds import CPU
+from avatarmake.engine import devices
+from avatarmake.engine.kind import NO_CHOICE, Kind
 from avatarmake.engine.request import Request
 from avatarmake.files import inputs
 
@@ -29,10 +31,10 @@ ROUNDING = (
 )
 
 
-def settings(request: Request, environment: dict, info: dict) -> dict:
-    """docker-py's arguments for a stage's container."""
+def settings(request: Request, environment: dict, info: dict, kind: Kind = NO_CHOICE) -> dict:
+    """docker-py's arguments for a stage's container. One with a PyTorch for CUDA gets this process's GPUs."""
     mounts, config = _mounts(request)
-    variables = request.variables("docker", Path("/data"), Path("/assets"))
+    variables = request.variables("docker", Path("/data"), Path("/assets"), kind)
     variables |= {"AVATARMAKE_UPSTREAM": "/upstream"} if request.stage.upstream else {}
     variables["AVATARMAKE_HOST"] = platform.node()
     variables |= {name: os.environ[name] for name in (*ROUNDING, "TERM", "COLUMNS") if name in os.environ}
@@ -43,7 +45,7 @@ def settings(request: Request, environment: dict, info: dict) -> dict:
         "environment": variables,
         "labels": identity(request),
         "tty": sys.stdout.isatty() and sys.stderr.isatty(),
-        "device_requests": gpus(request.stage, info),
+        "device_requests": devices.requests(info, gpu.here()) if kind.name != CPU else [],
         **confinement(info),
     }
 
@@ -51,10 +53,9 @@ def settings(request: Request, environment: dict, info: dict) -> dict:
 def confinement(info: dict) -> dict:
     """What every container is held to, as docker-py's arguments."""
     limit = host.container_memory()
-    rootless = any("rootless" in option for option in info.get("SecurityOptions") or [])
     return {
         # under a rootless daemon the container's root IS the caller
-        "user": "0:0" if rootless else f"{os.getuid()}:{os.getgid()}",
+        "user": "0:0" if devices.is_rootless(info) else f"{os.getuid()}:{os.getgid()}",
         "network_mode": "none",
         "read_only": True,
         "tmpfs": {"/tmp": "rw,nosuid,nodev,noexec,mode=1777,size=1g"},
@@ -99,13 +100,6 @@ def as_the_user_knows(mounts: dict[str, str], text: str) -> str:
     """What a container says, with the host's paths (`mounts`: path inside -> on the host) in place of its own."""
     inside = "|".join(re.escape(path) for path in sorted(mounts, key=len, reverse=True))
     return re.sub(rf"(?<![\w/.~-])(?:{inside})(?![\w-]|\.\w)", lambda found: mounts[found[0]], text)
-
-
-def gpus(stage: Stage, info: dict) -> list[DeviceRequest]:
-    """All GPUs, for a stage that can use one, where both the driver and Docker's runtime for it are there."""
-    if stage.gpu == "none" or host.gpu() is None or "nvidia" not in info.get("Runtimes", {}):
-        return []
-    return [DeviceRequest(count=-1, capabilities=[["gpu"]])]
 
 
 def identity(request: Request) -> dict[str, str]:

@@ -12,45 +12,51 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from avatarmake import ROOT
+from avatarmake.contract import kinds
 from avatarmake.contract.closure import closure
+from avatarmake.contract.kinds import CPU
 from avatarmake.environments import pytorch3d, wheels
 from avatarmake.errors import Exit, StageError
 
 
-def files(stage: str) -> list[Path]:
-    """The stage's Dockerfile, lock and sources: all of the repository that its image depends on."""
-    needed = [ROOT / "docker" / stage / name for name in ("Dockerfile", "requirements.lock")]
+def files(stage: str, kind: str = CPU) -> list[Path]:
+    """The stage's Dockerfile, lock and sources: all of the repository that its image of a kind depends on."""
+    needed = [ROOT / "docker" / stage / "Dockerfile", _lock(stage, kind)]
     for path in needed:
         if not path.exists():
             raise StageError("is not there", path, "Run: make lock", Exit.ENVIRONMENT)
     return needed + closure(stage)
 
 
-def digest(stage: str, base: str) -> str:
+def digest(stage: str, base: str, kind: str = CPU) -> str:
     """What the image is made of, in one hash: the files by name and content, and the base image's id."""
-    return _hash(base, _packages(stage) | _sources(stage))
+    return _hash(base, _packages(stage, kind) | _sources(stage, kind))
 
 
-def environment_digest(stage: str, base: str) -> str:
+def environment_digest(stage: str, base: str, kind: str = CPU) -> str:
     """What the image of the stage's packages is made of, likewise."""
-    return _hash(base, {"Dockerfile": _halves(stage)[0], **_packages(stage)})
+    return _hash(base, {"Dockerfile": _halves(stage)[0], **_packages(stage, kind)})
 
 
-def pack(stage: str) -> IO[bytes]:
+def pack(stage: str, kind: str = CPU) -> IO[bytes]:
     """The build context of the stage's sources, upon the image that ARG ENVIRONMENT names.
 
     They are below `root/`, which lies upon the image's own root, folders and all: Docker gives a folder that it has to
     make the time at which it does.
     """
-    named = {f"root/app/{name}": path for name, path in _sources(stage).items()}
+    named = {f"root/app/{name}": path for name, path in _sources(stage, kind).items()}
     return _pack({"Dockerfile": _halves(stage)[1], **named})
 
 
-def pack_environment(stage: str) -> IO[bytes]:
+def pack_environment(stage: str, kind: str = CPU) -> IO[bytes]:
     """The build context of the stage's packages: its lock, and the wheels that this and the user ask for."""
-    needed = wheels.wheels(ROOT / "docker" / stage / "requirements.lock")
+    needed = wheels.wheels(_lock(stage, kind))
     named = {f"wheels/{wheel.name}": wheel for wheel in needed}
-    return _pack({"Dockerfile": _halves(stage)[0], **_packages(stage), **named})
+    return _pack({"Dockerfile": _halves(stage)[0], **_packages(stage, kind), **named})
+
+
+def _lock(stage: str, kind: str) -> Path:
+    return ROOT / "docker" / stage / kinds.lock_file(stage, kind).name
 
 
 def _halves(stage: str) -> tuple[bytes, bytes]:
@@ -63,15 +69,18 @@ def _halves(stage: str) -> tuple[bytes, bytes]:
     return packages, b"ARG ENVIRONMENT\nFROM ${ENVIRONMENT}\n" + sources
 
 
-def _sources(stage: str) -> dict[str, Path]:
+def _sources(stage: str, kind: str) -> dict[str, Path]:
     """Name in the context -> file of the repository."""
-    return {path.relative_to(ROOT).as_posix(): path for path in files(stage)}
+    return {path.relative_to(ROOT).as_posix(): path for path in files(stage, kind)}
 
 
-def _packages(stage: str) -> dict[str, Path]:
-    """The lock, which stands for its own wheels, and the wheels that the user adds."""
-    lock = ROOT / "docker" / stage / "requirements.lock"
-    return {lock.relative_to(ROOT).as_posix(): lock} | {f"pytorch3d/{w.name}": w for w in pytorch3d.wheels(stage)}
+def _packages(stage: str, kind: str) -> dict[str, Path]:
+    """The lock, which stands for its own wheels, and the wheels that the user adds.
+
+    Of whatever kind, it is the Dockerfile's requirements.lock. Beside the sources it keeps its name.
+    """
+    added = pytorch3d.wheels(stage, kind)
+    return {f"docker/{stage}/requirements.lock": _lock(stage, kind)} | {f"pytorch3d/{w.name}": w for w in added}
 
 
 def _hash(base: str, named: dict[str, Path | bytes]) -> str:

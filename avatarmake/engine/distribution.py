@@ -10,7 +10,7 @@ from docker.errors import APIError, ImageLoadError, ImageNotFound, NotFound
 from avatarmake import host
 from avatarmake.contract.pipeline import STAGES
 from avatarmake.contract.stage import load as load_stage
-from avatarmake.engine import context, docker, image_pins
+from avatarmake.engine import context, docker, image_pins, kind
 from avatarmake.engine.image_pins import Pin
 from avatarmake.errors import Exit, StageError
 from avatarmake.files.digests import digest_path
@@ -22,9 +22,9 @@ SUMS = "SHA256SUMS"
 def push(stages: list[str], registry: str) -> None:
     """Build what has changed of these images (all without a name), push them, and note their digests."""
     connection = docker.client()
-    for stage in _known(stages):
-        image, _ = docker.build(stage)
-        name, tag = f"{_checked(registry)}/{stage}", _tag(stage)
+    for stage, of, short in _known(stages):
+        image, _ = docker.build(stage, kind=of)
+        name, tag = f"{_checked(registry)}/{short}", _tag(stage, of)
         image.tag(name, tag)
         digest = ""
         try:
@@ -36,9 +36,9 @@ def push(stages: list[str], registry: str) -> None:
             raise _refused(registry, str(e.explanation or e)) from e
         finally:
             _untag(connection, f"{name}:{tag}")
-        pin = Pin(image.id, name, digest, _sources(stage))
-        image_pins.write({stage: pin})
-        print(f"{stage}: {pin.reference}", flush=True)
+        pin = Pin(image.id, name, digest, _sources(stage, of))
+        image_pins.write({short: pin})
+        print(f"{short}: {pin.reference}", flush=True)
 
 
 def pull(stages: list[str], registry: str) -> None:
@@ -47,16 +47,16 @@ def pull(stages: list[str], registry: str) -> None:
     By the digest that images.lock says, else by the digest of the sources. Raises StageError for another image.
     """
     connection = docker.client()
-    for stage in _known(stages):
-        name, pin = f"{_checked(registry)}/{stage}", image_pins.read().get(stage)
-        pin = pin if pin and pin.sources == _sources(stage) else None
-        there = docker.image(stage)
-        if there is not None and docker.is_current(stage) and (pin is None or pin.image == there.id):
-            print(f"{stage}: nothing to do, the image is up to date: {there.short_id}", flush=True)
+    for stage, of, short in _known(stages):
+        name, pin = f"{_checked(registry)}/{short}", image_pins.read().get(short)
+        pin = pin if pin and pin.sources == _sources(stage, of) else None
+        there = docker.image(stage, of)
+        if there is not None and docker.is_current(stage, of) and (pin is None or pin.image == there.id):
+            print(f"{short}: nothing to do, the image is up to date: {there.short_id}", flush=True)
             continue
-        reference = f"{name}@{pin.digest}" if pin else f"{name}:{_tag(stage)}"
+        reference = f"{name}@{pin.digest}" if pin else f"{name}:{_tag(stage, of)}"
         try:
-            image = connection.images.pull(name, tag=pin.digest if pin else _tag(stage))
+            image = connection.images.pull(name, tag=pin.digest if pin else _tag(stage, of))
         except (ImageNotFound, NotFound) as e:
             what = f"the registry has no image of the present sources: {e.explanation or e}"
             advice = f"Where they are: make push REGISTRY={registry}; or build it here: make image/{stage}"
@@ -65,23 +65,23 @@ def pull(stages: list[str], registry: str) -> None:
             raise _refused(registry, str(e.explanation or e)) from e
         digest = next((d.partition("@")[2] for d in image.attrs["RepoDigests"] if d.startswith(f"{name}@")), "")
         try:
-            if not docker.is_of_these_sources(stage, image) or pin and image.id != pin.image:
+            if not docker.is_of_these_sources(stage, image, of) or pin and image.id != pin.image:
                 raise StageError("is not an image of the present sources", reference, "Push it anew", Exit.ENVIRONMENT)
-            image.tag(docker.tag(stage))
+            image.tag(docker.tag(stage, of))
         finally:
             _untag(connection, reference)
-        image_pins.write({stage: Pin(image.id, name, digest, _sources(stage))})
-        print(f"{stage}: {name}@{digest}", flush=True)
+        image_pins.write({short: Pin(image.id, name, digest, _sources(stage, of))})
+        print(f"{short}: {name}@{digest}", flush=True)
 
 
 def save(stages: list[str], folder: Path) -> None:
     """Build what has changed of these images (all without a name) and write each as a file, with their digests."""
     folder.mkdir(parents=True, exist_ok=True)
-    for stage in _known(stages):
-        image, _ = docker.build(stage)
-        path = folder / f"{stage}.tar"
+    for stage, of, short in _known(stages):
+        image, _ = docker.build(stage, kind=of)
+        path = folder / f"{short}.tar"
         with whole(path) as temporary, temporary.open("wb") as out:
-            for chunk in image.save(named=docker.tag(stage)):
+            for chunk in image.save(named=docker.tag(stage, of)):
                 out.write(chunk)
         listed = sums(folder) | {path.name: digest_path(path)}
         with whole(folder / SUMS) as temporary:
@@ -95,19 +95,21 @@ def load(stages: list[str], folder: Path) -> None:
     if not listed:
         raise StageError(f"there is no {SUMS}", folder, "Give the folder that `make save` wrote: FROM=...")
     connection = docker.client()
-    for stage in _known(stages or [stage for stage in STAGES if f"{stage}.tar" in listed]):
-        path = folder / f"{stage}.tar"
+    for stage, of, short in _known(stages or STAGES):
+        path = folder / f"{short}.tar"
+        if not stages and path.name not in listed:
+            continue
         if not path.exists() or digest_path(path) != listed.get(path.name):
             raise StageError("is not there, or is not what `make save` wrote", path, "Copy it anew")
-        if tags(path) != [docker.tag(stage)]:
-            raise StageError(f"holds {', '.join(tags(path)) or 'no image'}, not {docker.tag(stage)}", path)
+        if tags(path) != [docker.tag(stage, of)]:
+            raise StageError(f"holds {', '.join(tags(path)) or 'no image'}, not {docker.tag(stage, of)}", path)
         with path.open("rb") as f:
             try:
                 connection.images.load(f)
             except (APIError, ImageLoadError) as e:
                 raise StageError(f"Docker does not take it: {e}", path, exit=Exit.ENVIRONMENT) from e
-        fits = "of the present sources" if docker.is_current(stage) else "of other sources: it would be built anew"
-        print(f"{stage}: {docker.image(stage).short_id}, {fits}", flush=True)
+        fits = "of the present sources" if docker.is_current(stage, of) else "of other sources: it would be built anew"
+        print(f"{short}: {docker.image(stage, of).short_id}, {fits}", flush=True)
 
 
 def tags(path: Path) -> list[str]:
@@ -120,8 +122,11 @@ def tags(path: Path) -> list[str]:
         raise StageError(f"is no archive of an image: {e}", path) from e
 
 
-def _known(stages: list[str]) -> list[str]:
-    return [load_stage(name).name for name in stages or STAGES]
+def _known(stages: list[str]) -> list[tuple[str, str, str]]:
+    """Stage, kind (as TORCH= says, or for this host), and what that image is called."""
+    names = [load_stage(name).name for name in stages or STAGES]
+    kinds = [kind.choose(stage, daemon=docker.info).name for stage in names]
+    return [(stage, of, docker.short(stage, of)) for stage, of in zip(names, kinds, strict=True)]
 
 
 def _checked(registry: str) -> str:
@@ -131,13 +136,13 @@ def _checked(registry: str) -> str:
     return registry
 
 
-def _sources(stage: str) -> str:
+def _sources(stage: str, of: str) -> str:
     """Of what an image is made of besides its base: known on a host that has no base."""
-    return context.digest(stage, "")
+    return context.digest(stage, "", of)
 
 
-def _tag(stage: str) -> str:
-    return _sources(stage)[:16]
+def _tag(stage: str, of: str) -> str:
+    return _sources(stage, of)[:16]
 
 
 def sums(folder: Path) -> dict[str, str]:

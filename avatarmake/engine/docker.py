@@ -14,9 +14,10 @@ import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from avatarmake import ROOT, __version__, host
+from avatarmake.contract.kinds import CPU
 from avatarmake.contract.stage import Stage, load
-from avatarmake.engine import builder, canonical, container, context, podman
-from avatarmake.engine.image_pins import named
+from avatarmake.engine import builder, canonical, container, context, image_pins, podman
+from avatarmake.engine.kind import NO_CHOICE, Kind
 from avatarmake.engine.request import Request
 from avatarmake.engine.revision import git, revision
 from avatarmake.environments import pytorch3d
@@ -67,22 +68,40 @@ def _reason(error: Exception) -> str:
     return text.splitlines()[0][:200]
 
 
+def info() -> dict:
+    """What the daemon says of itself."""
+    connection = client()
+    try:
+        return connection.info()
+    finally:
+        connection.close()
+
+
 # --- images --------------------------------------------------------------------------------------------------------
 
 
-def tag(stage: str) -> str:
-    return f"avatarmake/{stage}:latest"
+def tag(stage: str, kind: str = CPU) -> str:
+    return f"avatarmake/{stage}:{'latest' if kind == CPU else kind}"
 
 
-def environment(stage: str) -> str:
-    """The name of the image that `tag(stage)` starts from."""
-    return f"avatarmake/{stage}:environment"
+def short(stage: str, kind: str = CPU) -> str:
+    """What the image is called in files, registries and images.lock."""
+    return stage if kind == CPU else f"{stage}-{kind}"
 
 
-def image(stage: str) -> docker.models.images.Image | None:
-    """The stage's image as it is now, be it out of date or not."""
+def environment(stage: str, kind: str = CPU) -> str:
+    """The name of the image that `tag(stage, kind)` starts from."""
+    return f"avatarmake/{stage}:{'' if kind == CPU else kind + '-'}environment"
+
+
+def image(stage: str, kind: str = CPU) -> docker.models.images.Image | None:
+    """The stage's image of a kind as it is now, be it out of date or not."""
+    return named(tag(stage, kind))
+
+
+def named(name: str) -> docker.models.images.Image | None:
     with contextlib.suppress(ImageNotFound):
-        return client().images.get(tag(stage))
+        return client().images.get(name)
     return None
 
 
@@ -104,50 +123,52 @@ def base(connection: docker.DockerClient) -> tuple[str, str]:
         ) from e
 
 
-def is_current(stage: str) -> bool:
+def is_current(stage: str, kind: str = CPU) -> bool:
     """Whether the stage's image is there and of the present sources, lock, base and PYTORCH3D."""
-    there = image(stage)
-    return there is not None and is_of_these_sources(stage, there)
+    there = image(stage, kind)
+    return there is not None and is_of_these_sources(stage, there, kind)
 
 
-def is_of_these_sources(stage: str, there: docker.models.images.Image) -> bool:
+def is_of_these_sources(stage: str, there: docker.models.images.Image, kind: str = CPU) -> bool:
     """Whether an image is what this host would build. Where its base is not here, as its label says that it was."""
     base_id = there.labels.get(STANDS_ON, "")
     with contextlib.suppress(ImageNotFound):
         asked = os.environ.get("BASE") or there.labels.get("org.opencontainers.image.base.name", "")
         base_id = client().images.get(asked).id if asked else ""
-    return STANDS_ON in there.labels and there.labels.get(INPUTS) == context.digest(stage, base_id)
+    return STANDS_ON in there.labels and there.labels.get(INPUTS) == context.digest(stage, base_id, kind)
 
 
-def build(stage: str, force: bool = False) -> tuple[docker.models.images.Image, bool]:
+def build(stage: str, force: bool = False, kind: str = CPU) -> tuple[docker.models.images.Image, bool]:
     """The stage's image, built if it is not of the present sources, lock, base and PYTORCH3D. Also whether it was."""
-    added = " ".join(wheel.name for wheel in pytorch3d.wheels(stage))
-    there = image(stage)
-    if there is not None and is_of_these_sources(stage, there) and not force:
+    added = " ".join(wheel.name for wheel in pytorch3d.wheels(stage, kind))
+    there = image(stage, kind)
+    if there is not None and is_of_these_sources(stage, there, kind) and not force:
         return there, False
     connection = client()
     base_name, base_id = base(connection)
-    inputs = context.digest(stage, base_id)
+    inputs = context.digest(stage, base_id, kind)
     extra = f", with {added}" if added else ""
     if not added and there is not None and there.labels.get(ADDED):
         extra = ", without the PyTorch3D that it had: PYTORCH3D= is not set"
-    print(f"{stage}: building its image on {base_name}{extra}", file=sys.stderr, flush=True)
-    labels = _labels(load(stage), base_name, inputs) | {STANDS_ON: base_id} | ({ADDED: added} if added else {})
+    print(f"{stage}: building {tag(stage, kind)} on {base_name}{extra}", file=sys.stderr, flush=True)
+    labels = _labels(load(stage), base_name, inputs, kind) | {STANDS_ON: base_id} | ({ADDED: added} if added else {})
     with alone("images"):  # one build at a time: each sweeps up what has no name, and another's has none yet
-        packages = _environment(connection, stage, base_name, base_id, added)
-        with context.pack(stage) as packed:
-            _build(connection, stage, packed, tag(stage), {"ENVIRONMENT": packages}, labels)
-    return image(stage), True
+        packages = _environment(connection, stage, kind, base_name, base_id, added)
+        with context.pack(stage, kind) as packed:
+            _build(connection, stage, packed, tag(stage, kind), {"ENVIRONMENT": packages}, labels)
+    return image(stage, kind), True
 
 
-def _environment(connection: docker.DockerClient, stage: str, base_name: str, base_id: str, added: str) -> str:
+def _environment(
+    connection: docker.DockerClient, stage: str, kind: str, base_name: str, base_id: str, added: str
+) -> str:
     """The image of the stage's packages alone, which its own starts from: an edit of sources installs nothing anew."""
-    name, inputs = environment(stage), context.environment_digest(stage, base_id)
+    name, inputs = environment(stage, kind), context.environment_digest(stage, base_id, kind)
     with contextlib.suppress(ImageNotFound):
         if connection.images.get(name).labels.get(INPUTS) == inputs:
             return name
     arguments = {"BASE": base_name} | ({"PYTORCH3D": added} if added else {})
-    with context.pack_environment(stage) as packed:
+    with context.pack_environment(stage, kind) as packed:
         _build(connection, stage, packed, name, arguments, {INPUTS: inputs})
     return name
 
@@ -171,12 +192,12 @@ def _failure(stage: str, error: str, said: list[str]) -> StageError:
     return StageError(f"its image cannot be built: {error}\n  {tail}", stage, "", Exit.ENVIRONMENT)
 
 
-def _labels(stage: Stage, base_name: str, inputs: str) -> dict[str, str]:
+def _labels(stage: Stage, base_name: str, inputs: str, kind: str) -> dict[str, str]:
     """OCI labels. Revision and time are those of the files in the image, so that another commit changes nothing."""
-    paths = [p.relative_to(ROOT).as_posix() for p in context.files(stage.name)]
+    paths = [p.relative_to(ROOT).as_posix() for p in context.files(stage.name, kind)]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     labels = {
-        "title": f"avatarmake {stage.name}",
+        "title": f"avatarmake {stage.name}" + (f" ({kind})" if kind != CPU else ""),
         "description": stage.summary,
         "source": project.get("urls", {}).get("source", "unknown"),  # not git's remote: it differs between clones
         "revision": revision(*paths),
@@ -201,13 +222,14 @@ def import_base(archive: Path) -> str:
 # --- running -------------------------------------------------------------------------------------------------------
 
 
-def run(request: Request, environment: dict) -> int:
-    """Run a stage in its image, its output streamed; returns its exit code. Ctrl-C stops the container."""
-    built, _ = build(request.stage.name)
+def run(request: Request, environment: dict, kind: Kind = NO_CHOICE) -> int:
+    """Run a stage in its image of a kind, its output streamed; returns its exit code. Ctrl-C stops the container."""
+    built, _ = build(request.stage.name, kind=kind.name)
     connection = client()
     _join_running(connection, request)
-    environment = {"engine": "docker", "image": built.id, **named(request.stage.name, built.id), **environment}
-    settings = container.settings(request, environment, connection.info())
+    pinned = image_pins.named(short(request.stage.name, kind.name), built.id)
+    environment = {"engine": "docker", "image": built.id, **pinned, **environment}
+    settings = container.settings(request, environment, connection.info(), kind)
     with _explained():
         held = connection.containers.create(built.id, **settings)
     return _stream(held, container.places(request))

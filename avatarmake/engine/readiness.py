@@ -17,16 +17,16 @@ from avatarmake.errors import Exit, StageError
 
 # engine -> whether a stage's environment or image is there and of the present sources, and what makes it so
 MADE = {
-    "local": lambda stage: venv.is_current(stage),
-    "docker": lambda stage: docker.is_current(stage),
-    "podman": lambda stage: docker.is_current(stage),
-    "apptainer": lambda stage: False,  # looked at each time; converting is done once
+    "local": lambda stage, kind: venv.is_current(stage, kind),
+    "docker": lambda stage, kind: docker.is_current(stage, kind),
+    "podman": lambda stage, kind: docker.is_current(stage, kind),
+    "apptainer": lambda stage, kind: False,  # looked at each time; converting is done once
 }
 MAKE = {
-    "local": lambda stage: venv.python(stage),
-    "docker": lambda stage: docker.build(stage),
-    "podman": lambda stage: docker.build(stage),
-    "apptainer": lambda stage: apptainer.prepared(stage),
+    "local": lambda stage, kind: venv.python(stage, kind),
+    "docker": lambda stage, kind: docker.build(stage, kind=kind),
+    "podman": lambda stage, kind: docker.build(stage, kind=kind),
+    "apptainer": lambda stage, kind: apptainer.prepared(stage, kind),
 }
 
 
@@ -60,9 +60,9 @@ def needed(goals: list[str]) -> list[str]:
 def _fault(stage: Stage, words: list[str]) -> StageError | None:
     """What the stage cannot do without and cannot get, or None; its environment or image is made on the way."""
     try:
-        engine, _ = choose(stage.name)
-        made = MADE[engine](stage.name)
         asked = request.unresolved(stage, words)
+        engine, _, kind = choose(stage.name, getattr(asked.config if asked else None, "device", "auto"))
+        made = MADE[engine](stage.name, kind.name)
         if asked is None or not made and _is_done(stage, words):
             return None
         for names in stage.needs(asked.config):
@@ -71,7 +71,7 @@ def _fault(stage: Stage, words: list[str]) -> StageError | None:
             patches.prepare(stage.upstream)
         if engine == "local":
             platforms.check(stage.name)
-        MAKE[engine](stage.name)
+        MAKE[engine](stage.name, kind.name)
     except StageError as e:
         return None if _is_done(stage, words) else e
     return None

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from avatarmake import ROOT
+from avatarmake.contract import kinds
 from avatarmake.contract.closure import closure
 from avatarmake.contract.key import is_done, key_parts
 from avatarmake.contract.layout import Subject
 from avatarmake.contract.publication import receipt
 from avatarmake.contract.stage import Stage
+from avatarmake.engine.kind import NO_CHOICE, Kind
 from avatarmake.files.digests import digest_files
 
 
@@ -80,15 +82,19 @@ class Request:
                 shutil.rmtree(old, ignore_errors=True)
         return place.absolute()
 
-    def variables(self, engine: str, data: Path, assets: Path) -> dict[str, str]:
-        """Environment variables of the stage: where packages may write, where the user's weights are.
+    def variables(self, engine: str, data: Path, assets: Path, kind: Kind = NO_CHOICE) -> dict[str, str]:
+        """Environment variables of the stage: where packages may write, where the user's weights are, which PyTorch.
 
-        The paths are as the stage sees them; `data` is its view of the shared volume.
+        The paths are as the stage sees them; `data` is its view of the shared volume. AVATARMAKE_NO_GPU says why it
+        is not one for a GPU.
         """
         cache = data / self.cache(engine).relative_to(self.subject.data.absolute())
         return {
             "AVATARMAKE_CACHE": str(data / ".cache"),
             "NUMBA_CACHE_DIR": str(cache / "numba"),
+            "CUDA_CACHE_PATH": str(cache / "cuda"),
+            kinds.VARIABLE: kind.name,
+            "AVATARMAKE_NO_GPU": kind.why if kind.name == kinds.CPU else "",
             "AVATARMAKE_ASSETS": str(assets),
             "PYTHONUNBUFFERED": "1",
         }

@@ -14,7 +14,7 @@ class Pin(NamedTuple):
 
 
 _HASHES = r"((?:[ \t]*\\?\s+--hash=sha256:\w+)*)"
-_LINE = re.compile(rf'^([\w.-]+)==([^\s\\;]+)(?: *; *sys_platform == "(\w+)")?{_HASHES}', re.MULTILINE)
+_LINE = re.compile(rf'^([\w.-]+)===?([^\s\\;]+)(?: *; *sys_platform == "(\w+)")?{_HASHES}', re.MULTILINE)
 
 
 def pins(lock: str, system: str = "linux") -> list[Pin]:

@@ -8,7 +8,7 @@ import os
 import re
 from pathlib import Path
 
-from avatarmake import ROOT
+from avatarmake.contract.kinds import CPU, lock_file
 from avatarmake.environments.pins import pins, plain
 from avatarmake.errors import Exit, StageError
 
@@ -17,7 +17,7 @@ NAME = re.compile(r"([\w.]+)-([\w.+!]+)(-\d[\w.]*)?(-[\w.]+){3}\.whl", re.ASCII)
 ADVICE = "docs/pytorch3d.md says how such wheels are made; without PYTORCH3D= the image does without them"
 
 
-def wheels(stage: str) -> list[Path]:
+def wheels(stage: str, kind: str = CPU) -> list[Path]:
     """What PYTORCH3D adds to the stage's image, sorted; nothing for other stages, or where it is not set.
 
     Wheels of the lock's own packages in the lock's versions are left out. Raises StageError for a folder that is not
@@ -30,7 +30,7 @@ def wheels(stage: str) -> list[Path]:
     folder = Path(said).expanduser()
     if not folder.is_dir():
         raise _wrong("there is no such folder", folder)
-    locked, found = _locked(), {}
+    locked, found = {pin.name: pin.version for pin in pins(lock_file(STAGE, kind).read_text())}, {}
     for wheel in sorted(folder.glob("*.whl")):
         name, version = parts(wheel)
         if name in found:
@@ -41,10 +41,6 @@ def wheels(stage: str) -> list[Path]:
     if "pytorch3d" not in found:
         raise _wrong("there is no pytorch3d*.whl in it", folder)
     return [wheel for name, wheel in found.items() if name not in locked]
-
-
-def _locked() -> dict[str, str]:
-    return {pin.name: pin.version for pin in pins((ROOT / "docker" / STAGE / "requirements.lock").read_text())}
 
 
 def parts(wheel: Path) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from avatarmake import doctor
-from avatarmake.engine import docker
+from avatarmake.engine import docker, kind
 from avatarmake.engine.processor import described
 from avatarmake.errors import Exit, StageError
 from avatarmake.files.whole import whole
@@ -94,7 +94,7 @@ def _images(pack: Pack, registry: str) -> dict[str, tuple[str, str]]:
             from avatarmake.engine import distribution
 
             distribution.pull([stage], registry)
-        image, _ = docker.build(stage)
+        image, _ = docker.build(stage, kind=kind.choose(stage, daemon=docker.info).name)
         found[stage] = (then, image.id)
     return found
 

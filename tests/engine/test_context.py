@@ -106,10 +106,11 @@ def test_every_folder_of_the_context_has_a_time_of_its_own():
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_dockerfiles_differ_in_their_stage_only(stage):
-    """And in one paragraph, of the one stage that takes PyTorch3D."""
+    """And in a paragraph: of the one that takes PyTorch3D, and of the one that leaves out some of CUDA."""
+    own = {pytorch3d.STAGE: "PYTORCH3D", "train": "# Of CUDA"}.get(stage, "none")
     paragraphs = (ROOT / "docker" / stage / "Dockerfile").read_text().split("\n\n")
-    text = "\n\n".join(paragraph for paragraph in paragraphs if "PYTORCH3D" not in paragraph)
-    assert len(paragraphs) == (4 if stage == pytorch3d.STAGE else 3)
+    text = "\n\n".join(paragraph for paragraph in paragraphs if own not in paragraph)
+    assert len(paragraphs) == (3 if own == "none" else 4)
     ours = (ROOT / "docker" / "convert" / "Dockerfile").read_text()
     assert text == ours.replace("docker/convert", f"docker/{stage}").replace("stages.convert", f"stages.{stage}")
 

@@ -21,7 +21,7 @@ def test_engine_names(monkeypatch):
 def test_auto_takes_local_and_says_why(monkeypatch):
     monkeypatch.setenv("ENGINE", "auto")
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
-    chosen, why = engine.choose("track")
+    chosen, why, _ = engine.choose("track")
     assert chosen == "local" and "no daemon runs" in why
 
 
@@ -40,7 +40,7 @@ def test_the_stage_takes_the_runner_s_place(tmp_path):
         "from avatarmake.contract.stage import load\n"
         "from avatarmake.engine import local, request\n"
         "from avatarmake.environments import venv\n"
-        f"venv.python = lambda name: {sys.executable!r}\n"
+        f"venv.python = lambda name, kind: {sys.executable!r}\n"
         f"asked = request.parse(load('demo'), ['demo', '--data={tmp_path}', '--frames=-1'])\n"
         "os.execve = lambda path, words, env: os.kill(os.getpid(), signal.SIGKILL)\n"
         "local.run(asked, {})"

@@ -17,7 +17,7 @@ def host(tmp_path, monkeypatch):
         made: list[str] = []
         missing: set[str] = set()
 
-        def python(self, name):
+        def python(self, name, kind):
             if name in self.missing:
                 what = "error: No solution found\n  cause: Because there is no version of torch==2.13.0+cpu"
                 raise StageError(what, "pip install", "Give an index", Exit.ENVIRONMENT)
@@ -27,7 +27,7 @@ def host(tmp_path, monkeypatch):
     host.made, host.missing = [], set()
     monkeypatch.setenv("ENGINE", "local")
     monkeypatch.delenv("TRACKER", raising=False)
-    monkeypatch.setattr(venv, "is_current", lambda name: name in host.made)
+    monkeypatch.setattr(venv, "is_current", lambda name, kind: name in host.made)
     monkeypatch.setattr(venv, "python", host.python)
     return host
 

@@ -8,12 +8,13 @@ import pytest
 from avatarmake import ROOT
 from avatarmake.contract.pipeline import STAGES
 from avatarmake.engine import context, docker
-from avatarmake.environments import pytorch3d
+from avatarmake.environments import pytorch3d, venv
+from avatarmake.environments.pins import pins
 from avatarmake.errors import Exit, StageError
 from tests.engine import test_make
 from tests.environments import wheels
 
-LOCKED = next(iter(pytorch3d._locked().items()))
+LOCKED = next((pin.name, pin.version) for pin in pins(venv.lock_file(pytorch3d.STAGE).read_text()))
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def machine(tmp_path, monkeypatch, builds):
         lock.parent.mkdir()
         digest = hashlib.sha256(builds["own"].read_bytes()).hexdigest()
         lock.write_text(f'torch==9.9.0+cpu ; sys_platform == "linux" \\\n    --hash=sha256:{digest}\n')
-        monkeypatch.setattr(venv, "lock_file", lambda name: lock)
+        monkeypatch.setattr(venv, "lock_file", lambda name, kind="cpu": lock)
         monkeypatch.setattr(venv, "ROOT", tmp_path)
         yield standin
     registry.settings.cache_clear()
@@ -85,6 +85,24 @@ def test_another_file_of_that_name_is_refused(machine, builds):
 def test_images_get_its_wheel_by_pip(machine, builds):
     (wheel,) = wheels.wheels(venv.lock_file("train"))
     assert wheel.read_bytes() == builds["own"].read_bytes()
+
+
+@pytest.fixture
+def lock_for_cuda(machine, builds, monkeypatch):
+    """A lock that asks for the registry's build, where pip's settings have the other one under a longer number."""
+    monkeypatch.setenv("PIP_FIND_LINKS", str(builds["own"].parent))
+    digest = hashlib.sha256(builds["registry's"].read_bytes()).hexdigest()
+    venv.lock_file("train", "cuda13").write_text(f"torch===9.9.0 \\\n    --hash=sha256:{digest}\n")
+
+
+def test_an_environment_for_cuda_is_the_registry_s_build_and_lies_beside_the_other(lock_for_cuda, tmp_path):
+    python = venv.python("train", "cuda13")
+    assert said(python) == "for cuda\n" and python.is_relative_to(tmp_path / ".venv" / "train-cuda13")
+
+
+def test_images_for_cuda_get_the_registry_s_build(lock_for_cuda, builds):
+    (wheel,) = wheels.wheels(venv.lock_file("train", "cuda13"))
+    assert wheel.read_bytes() == builds["registry's"].read_bytes()
 
 
 def test_nowhere_is_one_error_that_names_it(machine):

@@ -33,7 +33,7 @@ def tiny(tmp_path, monkeypatch):
 
     monkeypatch.setattr(venv, "ROOT", tmp_path)
     monkeypatch.setattr(registry, "HOME", tmp_path / ".venv")
-    monkeypatch.setattr(venv, "lock_file", lambda name: lock)
+    monkeypatch.setattr(venv, "lock_file", lambda name, kind="cpu": lock)
     monkeypatch.setattr(registry, "settings", lambda: {"find-links": [str(wheels)]})
     monkeypatch.setenv("UV_NO_INDEX", "1")
     write("1.0")
@@ -72,6 +72,6 @@ def test_a_killed_setup_is_begun_again(tiny, tmp_path):
 
 
 def test_a_missing_lock_says_make_lock(tmp_path, monkeypatch):
-    monkeypatch.setattr(venv, "lock_file", lambda name: tmp_path / "none")
+    monkeypatch.setattr(venv, "lock_file", lambda name, kind="cpu": tmp_path / "none")
     with pytest.raises(StageError, match="make lock"):
         venv.python("track")

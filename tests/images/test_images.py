@@ -113,7 +113,7 @@ def checkout(tmp_path, monkeypatch):
     for module in (closure, context, docker):
         monkeypatch.setattr(module, "ROOT", tmp_path)
     tag = docker.tag
-    monkeypatch.setattr(docker, "tag", lambda stage: f"avatarmake-test/{stage}:latest")
+    monkeypatch.setattr(docker, "tag", lambda stage, kind="cpu": f"avatarmake-test/{stage}:latest")
     stages = ("convert", "report")
     same = {stage: docker.client().images.get(tag(stage)).id for stage in stages}
     yield tmp_path, stages, same
@@ -148,7 +148,7 @@ def test_what_lost_its_name_is_removed_and_nothing_else(client, another_s, check
 def test_of_an_installation_only_what_was_installed_stays(client, another_s, checkout, monkeypatch):
     """The part that pip ran in, with the wheels, is gone, also where the build breaks off."""
     place, _, _ = checkout
-    monkeypatch.setattr(docker, "environment", lambda stage: f"avatarmake-test/{stage}:environment")
+    monkeypatch.setattr(docker, "environment", lambda stage, kind="cpu": f"avatarmake-test/{stage}:environment")
     before, all_before = without_a_name(client), {image.id for image in client.images.list(all=True)}
     dockerfile = place / "docker" / "convert" / "Dockerfile"
     right = dockerfile.read_text()

@@ -31,7 +31,7 @@ def lock_installed():
 def folder(tmp_path, monkeypatch, lock_installed):
     names = {"tag": "latest", "environment": "environment"}
     for function, word in names.items():
-        monkeypatch.setattr(docker, function, lambda stage, word=word: f"avatarmake-test/{stage}:{word}")
+        monkeypatch.setattr(docker, function, lambda stage, kind="cpu", word=word: f"avatarmake-test/{stage}:{word}")
     monkeypatch.setenv("PYTORCH3D", str(tmp_path))
     yield tmp_path
     for name in (docker.tag(pytorch3d.STAGE), docker.environment(pytorch3d.STAGE)):
