@@ -185,7 +185,7 @@ def test_words_of_a_receipt_are_options_and_no_more(subject, clean, tmp_path):
 
 
 def test_classes_of_processors():
-    amd = "processor\t: 0\nvendor_id\t: AuthenticAMD\ncpu family\t: 26\nflags\t\t: {}\n\nprocessor\t: 1\nflags\t: none\n"
+    amd = "processor\t: 0\nvendor_id\t: AuthenticAMD\ncpu family\t: 26\nflags\t\t: {}\n\nprocessor\t: 1\nflags\t: no\n"
     for level in (1, 2, 3, 4):
         flags = " ".join(names for n, names in processor.LEVELS.items() if n <= level)
         assert processor.cpu_class(amd.format(flags)) == f"x86-64-v{level} AuthenticAMD 26"
