@@ -1,4 +1,4 @@
-"""What is known of images without an engine: their description, their names in a registry, Podman's and Apptainer's words."""
+"""What is known of images without an engine: their description, names in a registry, other engines' words."""
 
 import csv
 import io
@@ -11,7 +11,17 @@ from pathlib import Path
 import pytest
 
 from avatarmake.contract.stage import load
-from avatarmake.engine import apptainer, canonical, container, context, distribution, docker, image_pins, podman, request
+from avatarmake.engine import (
+    apptainer,
+    canonical,
+    container,
+    context,
+    distribution,
+    docker,
+    image_pins,
+    podman,
+    request,
+)
 from avatarmake.errors import StageError
 
 MADE = {
