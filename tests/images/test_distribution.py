@@ -68,6 +68,11 @@ def answers(address: str) -> bool:
         return docker.trouble() is None
 
 
+def listens(port: int) -> bool:
+    with socket.socket() as asking:
+        return asking.connect_ex(("127.0.0.1", port)) == 0
+
+
 def wait(there, process, log) -> None:
     for _ in range(300):
         if there():
@@ -102,7 +107,7 @@ def registry(tmp_path_factory):
     with (place / "log").open("w") as log:
         serving = subprocess.Popen(["docker-registry", "serve", place / "config.yml"], stdout=log, stderr=log)
     try:
-        wait(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, serving, place / "log")
+        wait(lambda: listens(port), serving, place / "log")
         yield f"127.0.0.1:{port}/me"
     finally:
         serving.terminate()
