@@ -16,10 +16,10 @@ from avatarmake.pack.contents import FIGURES
 
 NONE = r"(^|\.)(seconds|\w+_seconds|ms_per_frame|iterations|identity_iterations|per_frame)(\.|$)"
 # What another processor may make of the same inputs: name -> how far off, in the figure's own unit. The first that fits
-# counts. docs/reproduce.md says what they mean, bench/RECORD.md (Reproduction) what was measured
+# counts. Of an avatar it is what another seed makes of it on the same processor: bench/RECORD.md, Reproduction
 TOLERANCES = (
-    (r"psnr_\w+$", 0.5),  # dB
-    (r"ssim$", 0.005),
+    (r"psnr_\w+$", 0.7),  # dB
+    (r"ssim$", 0.01),
     (r"edge_share$", 0.05),
     (r"correlation(\.\w+)?$|face_motion_explained$|_iou$", 0.02),
     (r"landmark_error_(px|pct)\.\w+$", 0.1),

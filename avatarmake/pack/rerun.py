@@ -89,11 +89,11 @@ class Rerun:
         told = {"ENGINE": self.engine, "PYTHONPATH": str(ROOT), "AVATARMAKE_ASSETS": str(self.assets_folder)}
         told |= {"TRACKER": "avatarmake"} if stage == "track" else {}
         command = [sys.executable, "-m", "avatarmake", "run", *words, *(["--force"] if self.force else [])]
-        done = subprocess.run(command, env={k: v for k, v in os.environ.items() if k != "TRACKER"} | told)
-        if done.returncode == 130:
+        code = call(command, {k: v for k, v in os.environ.items() if k != "TRACKER"} | told)
+        if code == 130:
             raise KeyboardInterrupt
-        if done.returncode:
-            return Outcome(stage, directory, Verdict.FAILED, why=f"it ended with exit code {done.returncode}")
+        if code:
+            return Outcome(stage, directory, Verdict.FAILED, why=f"it ended with exit code {code}")
         place = self.subject.directory(directory)
         then = (self.pack.stamps[directory], self.pack.directory(directory))
         return compare(stage, directory, then, (receipt(place), place))
@@ -120,6 +120,11 @@ class Rerun:
 
     def _comes_along(self, directory: str) -> bool:
         return directory in self.pack.about["data"]
+
+
+def call(command: list[str], environment: dict[str, str]) -> int:
+    """Run a command, its output where ours goes; returns its exit code."""
+    return subprocess.run(command, env=environment).returncode
 
 
 LOST = (Verdict.FAILED, Verdict.NOT_RUN)

@@ -40,7 +40,7 @@ def what(each: Outcome) -> str:
     if not said and (nearest := each.nearest_to_its_limit):
         said = [f"at most {figure(nearest)}"]
     elif not said:
-        said = ["no figure"]
+        said = ["no figure differs"]
     more = f" and {len(each.off) - NAMED} more" if len(each.off) > NAMED else ""
     around = [f"{d.name} {d.then} -> {d.now}" for d in each.differences if d.decides]
     around = around or [f"{d.name} {d.then} -> {d.now}" for d in each.differences]

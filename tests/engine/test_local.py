@@ -12,8 +12,8 @@ from avatarmake.errors import Exit, StageError
 
 
 def test_engine_names(monkeypatch):
-    monkeypatch.setenv("ENGINE", "podman")
-    with pytest.raises(StageError, match="auto, docker or local") as raised:
+    monkeypatch.setenv("ENGINE", "lxc")
+    with pytest.raises(StageError, match="auto, docker, podman, apptainer, local") as raised:
         engine.choose("track")
     assert raised.value.exit == Exit.USAGE
 
