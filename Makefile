@@ -8,7 +8,7 @@
 # What follows two hashes is the help page, in this order.
 
 # --- the pipeline ----------------------------------------------------------------------------------------------------
-STAGES = frames track convert mask train view report drive export
+PIPELINE = frames track convert mask train view report drive export
 
 ##The pipeline. Each target brings in those before it:
 frames:                 ##cut one fixed square around the head:  make frames ID=roman VIDEO=~/roman.mp4 [FPS=25] [PERSON=left] [TURN=90]
@@ -34,7 +34,7 @@ demo: report            ##make demo, make demo ENGINE=docker
 PYTHON     ?= $(shell command -v python3.11 || echo python3)
 DATA       ?= data
 DEMO_TRAIN ?= --resolution 256 --iterations 3000
-export BY POSE GAIN YAW CAMERA SIZE BACKGROUND
+export BY POSE GAIN YAW CAMERA SIZE BACKGROUND LIST STAGES ON AT_ONCE CORES CLAIM REGISTRY
 export ID VIDEO FPS PERSON TURN HEAD_MODEL SHARD TRACKER DETECTOR LABELS NUMBERING PARSER MATTING DEVICE DATA ASSETS \
        ENGINE BASE PYTORCH3D VERBOSE TO GET ACCEPT
 
@@ -43,7 +43,7 @@ export ID VIDEO FPS PERSON TURN HEAD_MODEL SHARD TRACKER DETECTOR LABELS NUMBERI
 paren := (
 for_make = $(strip $(foreach mark,$$$$ $$$(paren) $${,$(findstring $(mark),$(value $(1)))))
 as_typed = $(if $(call for_make,$(1)),$($(1)),$(value $(1)))
-$(foreach path,VIDEO BY LABELS DATA ASSETS TO PYTORCH3D,$(if $(filter command,$(firstword $(origin $(path)))),\
+$(foreach path,VIDEO BY LABELS DATA ASSETS TO PYTORCH3D LIST,$(if $(filter command,$(firstword $(origin $(path)))),\
   $(eval override $(path) := $$(call as_typed,$(path)))))
 
 # How a variable becomes an option. Its value reaches the shell through the environment, so it may hold spaces.
@@ -64,7 +64,7 @@ options.drive  = $(call option,BY,--by) $(call option,POSE,--pose) $(call option
 help/%: .venv/host/lock ##list them:  make help/train
 	@$(HOST) run "$*" --help
 # OPTIONS are for the last stage that is named on the command line.
-last = $(lastword $(filter $(STAGES),$(MAKECMDGOALS)))
+last = $(lastword $(filter $(PIPELINE),$(MAKECMDGOALS) $(if $(filter batch,$(MAKECMDGOALS)),$(STAGES))))
 
 # TRACKER=flame-head-tracker is a stage of its own, which writes what `track` writes and takes other options.
 tracker = $(if $(filter flame-head-tracker,$(TRACKER)),flame_head_tracker,track)
@@ -73,14 +73,19 @@ tracker = $(if $(filter flame-head-tracker,$(TRACKER)),flame_head_tracker,track)
 HOST = .venv/host/bin/python -m avatarmake
 run  = @$(HOST) run $(1) "$$ID" --data="$$DATA"
 
+# Of a list of subjects: what is given to make goes for all of them, where their own lines do not say otherwise.
+many = $(HOST) batch "$$LIST" --data="$$DATA" $(call option,STAGES,--stages) $(call option,ON,--on) \
+       $(call option,AT_ONCE,--at-once) $(call option,CORES,--cores) $(call option,CLAIM,--claim) \
+       $(call option,REGISTRY,--registry) $(1) $(foreach stage,$(PIPELINE),then $(stage) $(call given,$(stage)))
+
 given = $(options.$(if $(filter track,$(1)),$(tracker),$(1))) $(if $(filter $(1),$(last)),$(OPTIONS))
 
-$(STAGES): ready
+$(PIPELINE): ready
 	$(call run,$@) $(call given,$@)
 # Before the first stage: what all of them need is made or fetched, and what cannot be had is said.
 ready: .venv/host/lock
-	@$(HOST) ready "$$ID" --data="$$DATA" $(goals) $(foreach stage,$(STAGES),then $(stage) $(call given,$(stage)))
-goals = $(filter $(STAGES),$(MAKECMDGOALS)) $(if $(filter live,$(MAKECMDGOALS)),train) $(if $(filter demo,$(MAKECMDGOALS)),report) $(filter demo,$(ID))
+	@$(HOST) ready "$$ID" --data="$$DATA" $(goals) $(foreach stage,$(PIPELINE),then $(stage) $(call given,$(stage)))
+goals = $(filter $(PIPELINE),$(MAKECMDGOALS)) $(if $(filter live,$(MAKECMDGOALS)),train) $(if $(filter demo,$(MAKECMDGOALS)),report) $(filter demo,$(ID))
 
 ifneq ($(filter demo,$(MAKECMDGOALS)),)
   ifneq ($(filter-out demo,$(ID)),)
@@ -102,15 +107,20 @@ driver: ready
 	  $(MAKE) --no-print-directory track ID="$$name" VIDEO="$$BY" OPTIONS= ;; esac
 
 ifeq ($(ID),)
-  ifneq ($(filter $(STAGES) live status flashavatar-tree,$(MAKECMDGOALS)),)
+  ifneq ($(filter $(PIPELINE) live $(if $(LIST),,status) flashavatar-tree,$(MAKECMDGOALS)),)
     $(error Which subject? Type: make $(MAKECMDGOALS) ID=roman)
   endif
 endif
 
 ##
+##Many subjects, one a line of a CSV: id, video, options. ON this machine, or SLURM or Kubernetes:
+batch: .venv/host/lock  ##make batch LIST=subjects.csv [STAGES="track convert train report"] [ON=local|slurm|k8s] [AT_ONCE=4]
+	@$(call many,)
+
+##
 ##Seeing where things are:
-status: .venv/host/lock ##every stage of a subject: state, key, image, age, size, time, memory:  make status ID=roman
-	@$(HOST) status "$$ID" --data="$$DATA"
+status: .venv/host/lock ##every stage of a subject, or of all of a list:  make status ID=roman, LIST=subjects.csv [ON=slurm]
+	@$(if $(LIST),$(call many,--show),$(HOST) status "$$ID" --data="$$DATA")
 doctor: .venv/host/lock ##what this host can do, and what to do about what is missing
 	@$(HOST) doctor
 
@@ -125,7 +135,7 @@ flashavatar-tree: .venv/host/lock ##what FlashAvatar's own train.py reads:  make
 
 ##
 ##Images. ENGINE=auto|docker|local says where stages run; auto takes Docker once the images are there:
-IMAGES = image/demo $(STAGES:%=image/%) image/flame_head_tracker image/live
+IMAGES = image/demo $(PIPELINE:%=image/%) image/flame_head_tracker image/live
 images: $(IMAGES)       ##build what has changed of all images, and list their sizes
 	@$(HOST) images
 image/%: .venv/host/lock ##build one stage's image:  make image/convert  [PYTORCH3D=folder, for flame_head_tracker's]
@@ -164,6 +174,6 @@ help:
 	@echo "There is no target '$@'. Type: make (it lists them)" >&2; exit 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo live source driver ready $(STAGES) status doctor assets patches flashavatar-tree images base
+.PHONY: help demo live source driver ready $(PIPELINE) batch status doctor assets patches flashavatar-tree images base
 .PHONY: test test-numbers test-fresh test-images lint lock clean
 .DELETE_ON_ERROR:
