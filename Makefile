@@ -146,13 +146,16 @@ base: .venv/host/lock   ##a base image from Debian's archive, where no registry 
 ##
 ##For those who change it:
 test: .venv/test/lock.sha256 ##every test that needs no Docker and no GPU, and those that find them
-	@.venv/test/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --ignore=tests/images $(OPTIONS)
+	@.venv/test/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --ignore=tests/images \
+	  --ignore=tests/batch/slurm $(OPTIONS)
 test-numbers: .venv/test/lock.sha256 ##the tests that compare numbers, as on processors with other instructions
 	@.venv/test/bin/python -m tests.processors $(OPTIONS)
 test-fresh: .venv/test/lock.sha256 ##`make demo` and `make test` as on a machine that has nothing and where nothing is set
 	@.venv/test/bin/python -m tests.fresh_machine
 test-images: images .venv/test/lock.sha256 ##the tests of the images, inside them
 	@.venv/test/bin/python -m pytest tests/images $(OPTIONS)
+test-slurm: .venv/test/lock.sha256 ##a batch on a real SLURM of one node, where its packages are: apt-get install slurm-wlm
+	@.venv/test/bin/python -m pytest tests/batch/slurm $(OPTIONS)
 lint: .venv/test/lock.sha256 ##ruff: style, imports, format of every line
 	@.venv/test/bin/python -m ruff check .
 lock: .venv/host/lock   ##resolve every requirements.in anew into its requirements.lock
@@ -175,5 +178,5 @@ help:
 
 .DEFAULT_GOAL := help
 .PHONY: help demo live source driver ready $(PIPELINE) batch status doctor assets patches flashavatar-tree images base
-.PHONY: test test-numbers test-fresh test-images lint lock clean
+.PHONY: test test-numbers test-fresh test-images test-slurm lint lock clean
 .DELETE_ON_ERROR:

@@ -51,7 +51,8 @@ def attempt(target: str, name: str, options: list[str], data: Path, variables: d
         code = subprocess.run(command, cwd=ROOT, env=variables, **quiet).returncode
     code = 128 - code if code < 0 else code
     if code not in (Exit.OK, *STOPPED):
-        said = "killed: most likely it was out of memory" if code == KILLED else _last_line(subject.root / LOG, begins)
+        said = _last_line(subject.root / LOG, begins).removeprefix(f"{stage.name}: ")
+        said = "killed: most likely it was out of memory" if code == KILLED else said
         memory_mb = int(variables.get(MEMORY) or 0)
         _leave(subject, place, stage, words, {"exit": code, "said": said, "memory_mb": memory_mb})
     return code

@@ -139,11 +139,11 @@ def _ready(batch: Batch, todo: Sequence[Chain]) -> int:
 
 def _submit(batch: Batch, todo: Sequence[Chain], work: Work) -> None:
     if batch.on == "slurm":
-        jobs = slurm.submit(todo, work)
+        said = slurm.submit(todo, work)
     else:
-        jobs = kubectl.submit(todo, work, kubernetes.Cluster(batch.claim, batch.registry))
+        said = kubectl.submit(todo, work, kubernetes.Cluster(batch.claim, batch.registry))
     count = sum(len(chain.rows) for chain in todo)
-    print(f"{count} subjects given to {batch.on}: {jobs} jobs", flush=True)
+    print(f"{count} subjects given to {batch.on}: {said}", flush=True)
 
 
 def _exit(row: Row) -> int:

@@ -1,4 +1,4 @@
-"""What a cluster says of a batch's Jobs, and how they get there: by kubectl, where it is; else as files to be taken there.
+"""What a cluster says of a batch's Jobs, and how they get there: by kubectl, where it is, else as files to be taken.
 
 Which subject an index stands for stands in the Job's own script, and why it failed in the last words of its pods.
 """
@@ -22,21 +22,20 @@ JOB, INDEX = "batch.kubernetes.io/job-name", "batch.kubernetes.io/job-completion
 TURN = (State.FAILED, State.BROKEN, State.QUEUED, State.RUNNING)  # of two Jobs' word on a stage, the later here holds
 
 
-def submit(chains: Sequence[Chain], work: Work, cluster: kubernetes.Cluster) -> int:
-    """Write a manifest for each chain to data/.batch/, and create them where there is a kubectl. -> how many indexes."""
+def submit(chains: Sequence[Chain], work: Work, cluster: kubernetes.Cluster) -> str:
+    """Write a manifest for each chain to data/.batch/, and create its Job where there is a kubectl. Says what it did."""
     folder = work.data / ".batch"
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [kubernetes.job(chain, work, cluster) for chain in chains]
     _file(folder / "network.yaml", kubernetes.no_network(work))
     places = [_file(folder / f"job-{k}.yaml", manifest) for k, manifest in enumerate(jobs, 1)]
     if not shutil.which("kubectl"):
-        what = f"there is no kubectl here; the manifests are written: {len(places)} in {folder}"
-        again = "Where there is one: kubectl apply -f network.yaml, then kubectl create -f of each other"
-        raise StageError(what, next=again, exit=Exit.ENVIRONMENT)
+        where = "Where there is one: kubectl apply -f network.yaml, then kubectl create -f each of the others"
+        return f"manifests of {len(places)} Jobs in {folder}; there is no kubectl here. {where}"
     _kubectl("apply", "-f", str(folder / "network.yaml"))
     for place in places:
         _kubectl("create", "-f", str(place))
-    return sum(manifest["spec"]["completions"] for manifest in jobs)
+    return f"{len(places)} Jobs, {sum(manifest['spec']['completions'] for manifest in jobs)} indexes"
 
 
 def _file(place: Path, manifest: dict) -> Path:

@@ -2,8 +2,8 @@
 
 A pod's stages are its init containers, the last one its container: each has an image and a limit of memory of its own.
 A pod holds what the largest of them asks for until it ends, a GPU too: a batch of the stages before `train`, and one of
-`train` after it, hold it no longer than needed. A bad video fails its index at once, what may have passed is tried again
-(podFailurePolicy, backoffLimitPerIndex: Kubernetes 1.29 or newer).
+`train` after it, hold it no longer than needed. A bad video fails its index at once, what may have passed is tried
+again (podFailurePolicy, backoffLimitPerIndex: Kubernetes 1.29 or newer).
 
 A subject in shards has a Job of its own, an index for each shard. All its pods ask for the stages before `track`, which
 one does while the others wait; the first one joins the shards when no other is at work, and goes on alone.

@@ -57,8 +57,8 @@ def most() -> int:
     return min(int(found[1]) - 1 if found else 1000, 1000)
 
 
-def submit(chains: Sequence[Chain], work: Work) -> int:
-    """Put all chains into the queue. Returns how many jobs, array tasks counted.
+def submit(chains: Sequence[Chain], work: Work) -> str:
+    """Put all chains into the queue. Says how many jobs that is, array tasks counted.
 
     Raises StageError with the queue's words where it takes no more; what it has taken stays there, and the next
     `make batch` goes on with the rest.
@@ -76,7 +76,7 @@ def submit(chains: Sequence[Chain], work: Work) -> int:
             words = [work.words(target, row) for row in chain.rows]
             after = f"aftercorr:{_array(target, words, chain.rows, work, after)}"
             jobs += len(words)
-    return jobs
+    return f"{jobs} jobs"
 
 
 def _array(target: str, words: list[list[str]], rows: Sequence[Row], work: Work, after: str) -> str:
