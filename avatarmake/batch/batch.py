@@ -1,6 +1,7 @@
 """`make batch` and `make status LIST=`: look where everybody stands, give the queue what it does not have, show it."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from avatarmake.contract.stage import Stage, load
 from avatarmake.engine import tracker
 from avatarmake.engine.readiness import make_ready, needed
 from avatarmake.errors import Exit, StageError
-from avatarmake.files.locking import locked
+from avatarmake.files.locking import Busy, locked
 from avatarmake.limits import cores
 
 QUEUES = ("local", "slurm", "k8s")
@@ -90,8 +91,7 @@ def targets(words: str) -> list[str]:
 
 def run(batch: Batch) -> int:
     """Run or submit what is to do, and show all. Returns an exit code: of a subject that failed, if any did."""
-    batch.data.mkdir(parents=True, exist_ok=True)
-    with locked(batch.data / ".batch.lock"):  # two that submit at once would both find the queue empty
+    with _alone(batch.data):
         rows, work = batch.look(), batch.work
         todo = chains(rows, work, _most(batch.on))
         if code := _ready(batch, todo):
@@ -100,16 +100,28 @@ def run(batch: Batch) -> int:
             print("nothing to do", flush=True)
         elif batch.on != "local":
             _submit(batch, todo, work)
-    if todo and batch.on == "local":
-        page.write(rows, batch.list, batch.data)
-        try:
-            pool.run(todo, work)
-        except KeyboardInterrupt:
-            _show(batch, batch.look())
-            raise
-    rows = batch.look() if todo else rows
+        else:
+            page.write(rows, batch.list, batch.data)
+            try:
+                pool.run(todo, work)
+            except KeyboardInterrupt:
+                _show(batch, batch.look())
+                raise
+        rows = batch.look() if todo else rows
     _show(batch, rows)
     return max((_exit(row) for row in rows), default=Exit.OK)
+
+
+@contextlib.contextmanager
+def _alone(data: Path) -> Iterator[None]:
+    """One batch of a volume at a time: two that submit at once would both find the queue empty."""
+    data.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(data / ".batch.lock", wait=False):
+            yield
+    except Busy as e:
+        what, next = "another `make batch` is at work on this volume", "Wait for it, or stop it"
+        raise StageError(what, data, next, Exit.ENVIRONMENT) from e
 
 
 def show(batch: Batch) -> int:

@@ -1,4 +1,4 @@
-"""What a cluster says of a batch's Jobs, and how they get there: by kubectl, where it is, else as files to be taken.
+"""What a cluster says of a batch's Jobs, and how they get there: by kubectl, or as files to be taken there.
 
 Which subject an index stands for stands in the Job's own script, and why it failed in the last words of its pods.
 """
@@ -23,15 +23,15 @@ TURN = (State.FAILED, State.BROKEN, State.QUEUED, State.RUNNING)  # of two Jobs'
 
 
 def submit(chains: Sequence[Chain], work: Work, cluster: kubernetes.Cluster) -> str:
-    """Write a manifest for each chain to data/.batch/, and create its Job where there is a kubectl. Says what it did."""
+    """Write a manifest for each chain to data/.batch/; create its Job where a cluster answers. Says what it did."""
     folder = work.data / ".batch"
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [kubernetes.job(chain, work, cluster) for chain in chains]
     _file(folder / "network.yaml", kubernetes.no_network(work))
     places = [_file(folder / f"job-{k}.yaml", manifest) for k, manifest in enumerate(jobs, 1)]
-    if not shutil.which("kubectl"):
-        where = "Where there is one: kubectl apply -f network.yaml, then kubectl create -f each of the others"
-        return f"manifests of {len(places)} Jobs in {folder}; there is no kubectl here. {where}"
+    if not _reaches_a_cluster():
+        where = "Where one is: kubectl apply -f network.yaml, then kubectl create -f each of the others"
+        return f"manifests of {len(places)} Jobs in {folder}; no cluster answers here. {where}"
     _kubectl("apply", "-f", str(folder / "network.yaml"))
     for place in places:
         _kubectl("create", "-f", str(place))
@@ -45,8 +45,8 @@ def _file(place: Path, manifest: dict) -> Path:
 
 
 def queue(work: Work) -> Queue:
-    """Where the Jobs of the volume stand; nothing where there is no kubectl."""
-    if not shutil.which("kubectl"):
+    """Where the Jobs of the volume stand; nothing where no cluster answers."""
+    if not _reaches_a_cluster():
         return {}
     chosen = ",".join(f"{name}={value}" for name, value in kubernetes.labels(work).items())
     items = json.loads(_kubectl("get", "jobs,pods", "-l", chosen, "-o", "json"))["items"]
@@ -111,6 +111,12 @@ def _numbers(text: str | None) -> set[int]:
 
 def _created(item: dict) -> str:
     return item["metadata"].get("creationTimestamp", "")
+
+
+def _reaches_a_cluster() -> bool:
+    if not shutil.which("kubectl"):
+        return False
+    return subprocess.run(["kubectl", "version", "--request-timeout=10s"], capture_output=True).returncode == 0
 
 
 def _kubectl(*words: str) -> str:

@@ -7,7 +7,7 @@ import re
 import shlex
 from collections.abc import Sequence
 
-CASE = re.compile(r"^ *(\d+)\) set -- (\S+)", re.MULTILINE)
+CASE = re.compile(r"^ *(\d+)\) set -- ([\w.-]+)", re.MULTILINE)
 
 
 def cases(variable: str, words: Sequence[Sequence[str]], exports: Sequence[str] = (), others: str = "") -> str:

@@ -66,15 +66,15 @@ def submit(chains: Sequence[Chain], work: Work) -> str:
     jobs = 0
     (work.data / ".batch").mkdir(parents=True, exist_ok=True)
     for chain in chains:
-        after = ""
+        after, kind = "", "aftercorr" if chain.shards == 1 else "afterok"  # a shard's number is no subject's
         for target in chain.targets:
             if target == "track" and chain.shards > 1:
                 row, n = chain.rows[0], chain.shards
                 shards = [work.words(target, row, f"{i}/{n}") for i in range(n)]
-                after = f"afterok:{_array(target, shards, chain.rows, work, after)}"
+                after = f"{kind}:{_array(target, shards, chain.rows, work, after)}"
                 jobs += n
             words = [work.words(target, row) for row in chain.rows]
-            after = f"aftercorr:{_array(target, words, chain.rows, work, after)}"
+            after = f"{kind}:{_array(target, words, chain.rows, work, after)}"
             jobs += len(words)
     return f"{jobs} jobs"
 

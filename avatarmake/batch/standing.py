@@ -116,36 +116,48 @@ def _standing(
     try:
         place = stage.place(request.unresolved(stage, [line.id]).config) if stage.part else stage.writes
         stamp = receipt(subject.directory(place)) or {}
-        if (line.id, target) in queue:
-            return say(*queue[line.id, target], stamp)
+        queued = queue.get((line.id, target), (None, ""))
+        if queued[0] in (State.RUNNING, State.QUEUED):
+            return say(*queued, stamp)
         if who := at_work(subject.root, place):
             return say(State.RUNNING, who[0], stamp)
         if blocked:
             return say(State.WAITS, "", stamp)
         words = [line.id, f"--data={subject.data}", *_unread(options(line, target, stage, common), stage, subject)]
-        asked = request.parse(stage, words)
-        failed = attempt.failure(subject, place)
-        if not stamp and not failed:
-            need_inputs(asked.config)
-            done, why = False, ""
-        else:
-            parts = asked.parts(_code)
-            done, why = is_done(stage, subject, asked.config, parts)
-        if done:
-            return say(State.DONE, "", stamp)
-        for names in stage.needs(asked.config):
-            need_one(names)
-        if failed and failed["exit"] in attempt.AGAIN:
-            return say(State.BROKEN, failed["said"], stamp, failed)
-        if failed and not changes(parts, failed):
-            return say(State.FAILED, failed["said"], stamp, failed)
-        if subject.partial(place).exists():
-            return say(State.STOPPED, "part of it is there; a run goes on from it", stamp)
-        return say(State.TO_DO, why.partition(": to do")[2].removeprefix(" again").removeprefix(", "), stamp)
+        state, why, failure = _found(request.parse(stage, words), place, stamp)
+        if queued[0] and state != State.DONE:
+            return say(*queued, stamp, {"exit": int(Exit.BAD_INPUT), "said": queued[1], "stage": stage.name})
+        return say(state, why, stamp, failure)
     except StageError as e:
-        return say(State.FAILED, str(e), stamp, {"exit": int(e.exit), "said": str(e)})
+        return say(State.FAILED, str(e), stamp, {"exit": int(e.exit), "said": str(e), "stage": stage.name})
     except cyclopts.CycloptsError as e:
-        return say(State.FAILED, " ".join(str(e).split()), stamp, {"exit": int(Exit.USAGE), "said": str(e)})
+        said = " ".join(str(e).split())
+        return say(State.FAILED, said, stamp, {"exit": int(Exit.USAGE), "said": said, "stage": stage.name})
+
+
+def _found(asked: request.Request, place: str, stamp: dict) -> tuple[State, str, dict]:
+    """What receipts say of a stage whose inputs are there: state, why, and the failure's own receipt.
+
+    Raises StageError for what the host knows beforehand to be missing.
+    """
+    subject, failed, parts, why = asked.subject, attempt.failure(asked.subject, place), {}, ""
+    if stamp or failed:
+        parts = asked.parts(_code)
+        done, line = is_done(asked.stage, subject, asked.config, parts)
+        if done:
+            return State.DONE, "", {}
+        why = line.partition(": to do")[2].removeprefix(" again").removeprefix(", ")
+    else:
+        need_inputs(asked.config)  # a video is not read to learn that it is to be read
+    for names in asked.stage.needs(asked.config):
+        need_one(names)
+    if failed and failed["exit"] in attempt.AGAIN:
+        return State.BROKEN, failed["said"], failed
+    if failed and not changes(parts, failed):
+        return State.FAILED, failed["said"], failed
+    if subject.partial(place).exists():
+        return State.STOPPED, "part of it is there; a run goes on from it", {}
+    return State.TO_DO, why, {}
 
 
 _code = cache(code_digest)  # nobody edits sources while it is looked at thousands of subjects

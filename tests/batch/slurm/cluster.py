@@ -99,9 +99,8 @@ class Cluster:
         end = time.monotonic() + 60
         while self.run("sinfo", "--noheader", "--format=%T") != "idle":
             if time.monotonic() > end or any(daemon.poll() is not None for daemon in self.daemons):
-                texts = (
-                    path.read_text(errors="replace")[-2000:] for path in sorted(self.folder.glob("*.[lo][ou][gt]"))
-                )
+                logs = sorted([*self.folder.glob("*.log"), *self.folder.glob("*.out")])
+                texts = (path.read_text(errors="replace")[-2000:] for path in logs)
                 raise RuntimeError("SLURM does not start:\n" + "\n".join(texts))
             time.sleep(0.2)
 

@@ -35,18 +35,8 @@ def cluster(tmp_path_factory):
 def videos(tmp_path_factory) -> Path:
     """A film of the demo's person, and one that is none."""
     folder = tmp_path_factory.mktemp("videos")
-    words = [
-        sys.executable,
-        "-m",
-        "stages.demo",
-        "demo",
-        "--data",
-        str(folder),
-        "--frames",
-        str(FRAMES),
-        "--size",
-        "256",
-    ]
+    size = ["--frames", str(FRAMES), "--size", "256"]
+    words = [sys.executable, "-m", "stages.demo", "demo", "--data", str(folder), *size]
     subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
     shutil.copy(folder / "demo" / "source" / "video.mp4", folder / "good.mp4")
     (folder / "bad.mp4").write_text("not a film at all")
@@ -70,10 +60,8 @@ class Volume:
 
     def states(self) -> dict[str, str]:
         """Subject -> the beginning of its state, as the table says it."""
-        rows = re.findall(
-            r"^(\w+)  +(?:\w+  +)?(done|running|queued|failed|stopped|to do|to be)", self.make("status"), re.M
-        )
-        return dict(rows)
+        state = r"^(\w+)  +(?:\w+  +)?(done|running|queued|failed|stopped|to do|to be)"
+        return dict(re.findall(state, self.make("status"), re.M))
 
     def queue(self) -> list[str]:
         return self.cluster.run("squeue", "--noheader", "--array", "--format=%F_%K %j %T").splitlines()
