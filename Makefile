@@ -34,7 +34,7 @@ demo: report            ##make demo, make demo ENGINE=docker
 PYTHON     ?= $(shell command -v python3.11 || echo python3)
 DATA       ?= data
 DEMO_TRAIN ?= --resolution 256 --iterations 3000
-export BY POSE GAIN YAW CAMERA SIZE BACKGROUND LIST STAGES ON AT_ONCE CORES CLAIM REGISTRY
+export BY POSE GAIN YAW CAMERA SIZE BACKGROUND LIST STAGES ON AT_ONCE CORES SHARDS CLAIM REGISTRY
 export ID VIDEO FPS PERSON TURN HEAD_MODEL SHARD TRACKER DETECTOR LABELS NUMBERING PARSER MATTING DEVICE DATA ASSETS \
        ENGINE BASE PYTORCH3D VERBOSE TO GET ACCEPT
 
@@ -75,8 +75,8 @@ run  = @$(HOST) run $(1) "$$ID" --data="$$DATA"
 
 # Of a list of subjects: what is given to make goes for all of them, where their own lines do not say otherwise.
 many = $(HOST) batch "$$LIST" --data="$$DATA" $(call option,STAGES,--stages) $(call option,ON,--on) \
-       $(call option,AT_ONCE,--at-once) $(call option,CORES,--cores) $(call option,CLAIM,--claim) \
-       $(call option,REGISTRY,--registry) $(1) $(foreach stage,$(PIPELINE),then $(stage) $(call given,$(stage)))
+       $(call option,AT_ONCE,--at-once) $(call option,CORES,--cores) $(call option,SHARDS,--shards) \
+       $(call option,CLAIM,--claim) $(call option,REGISTRY,--registry) $(1) $(foreach stage,$(PIPELINE),then $(stage) $(call given,$(stage)))
 
 given = $(options.$(if $(filter track,$(1)),$(tracker),$(1))) $(if $(filter $(1),$(last)),$(OPTIONS))
 

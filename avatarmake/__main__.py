@@ -63,12 +63,13 @@ def batch(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
         on: str = "local",
         at_once: int = 0,
         cores: int = 0,
+        shards: int = 1,
         claim: str = "",
         registry: str = "",
         show: bool = False,
     ) -> int:
         common = {target: many.joined(given) for target, given in options.items()}
-        wanted = many.Batch(list, data, many.targets(stages), on, common, at_once, cores, claim, registry)
+        wanted = many.Batch(list, data, many.targets(stages), on, common, at_once, cores, shards, claim, registry)
         return many.show(wanted) if show else many.run(wanted)
 
     return asked(first, exit_on_error=False, result_action="return_value")

@@ -31,14 +31,15 @@ class Batch:
     common: dict[str, list[str]]
     at_once: int = 0
     cores: int = 0
+    shards: int = 1
     claim: str = ""
     registry: str = ""
 
     def __post_init__(self):
         if self.on not in QUEUES:
             raise StageError(f"there is no queue '{self.on}'", next=f"ON is {', '.join(QUEUES)}", exit=Exit.USAGE)
-        if self.at_once < 0 or self.cores < 0:
-            raise StageError("AT_ONCE and CORES are 1 or more", exit=Exit.USAGE)
+        if min(self.at_once, self.cores) < 0 or self.shards < 1:
+            raise StageError("AT_ONCE, CORES and SHARDS are 1 or more", exit=Exit.USAGE)
         if self.on == "k8s" and not self.claim:
             what = "which volume do the pods see?"
             raise StageError(what, next="Name its PersistentVolumeClaim: CLAIM=avatars", exit=Exit.USAGE)
@@ -65,7 +66,7 @@ class Batch:
         return slurm.queue(self.work) if self.on == "slurm" else kubectl.queue(self.work)
 
     def look(self) -> list[Row]:
-        lines = subjects.read(self.list, self.targets, self.data)
+        lines = subjects.read(self.list, self.targets, self.data, self.shards)
         return look(lines, self.targets, self.data, self.common, self.queue())
 
 

@@ -16,6 +16,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,9 @@ class Cluster:
 
     def image(self, stage: Stage) -> str:
         return "/".join(filter(None, (self.registry.rstrip("/"), docker.tag(stage.name))))
+
+
+_revision = cache(revision)
 
 
 def job(chain: Chain, work: Work, cluster: Cluster) -> dict:
@@ -136,7 +140,7 @@ def _container(
     words = [_words(each) for each in asked]
     need = needs.of(stage, needs.receipts(work.data, stage.writes), rows, [word for each in words for word in each])
     memory, gpu = f"{need.memory_mb}M", {"nvidia.com/gpu": str(need.gpus)} if need.gpus else {}
-    said = {"engine": "kubernetes", "image": cluster.image(stage), "revision": revision()}
+    said = {"engine": "kubernetes", "image": cluster.image(stage), "revision": _revision()}
     exports = [f"AVATARMAKE_ENVIRONMENT={json.dumps(said | {'options': each.options()})}" for each in asked]
     variables = asked[0].variables("kubernetes", DATA, _inside(assets.folder(), work.data) or Path("/assets"))
     return {

@@ -43,10 +43,10 @@ class Line:
         return [f"--video={self.video}", *given] if video else given
 
 
-def read(path: Path, targets: list[str], data: Path) -> list[Line]:
+def read(path: Path, targets: list[str], data: Path, shards: int = 1) -> list[Line]:
     """The lines of a list. Raises StageError, with the line's number, for what cannot be meant.
 
-    `targets`: the make targets of the batch; an option must be one of their stages'.
+    `targets`: the make targets of the batch; an option must be one of their stages'. `shards`: where a line has none.
     """
     text = _text(path)
     rows = csv.DictReader(text.splitlines(), strict=True)
@@ -58,7 +58,7 @@ def read(path: Path, targets: list[str], data: Path) -> list[Line]:
         rows.fieldnames = header
         found: dict[str, Line] = {}
         for row in rows:
-            line = _line(row, path, rows.line_num, targets, data)
+            line = _line(row, path, rows.line_num, targets, data, shards)
             # some file systems take Roman and roman for the same folder
             if line.id.lower() in found:
                 raise _fault(path, rows.line_num, f"{line.id} is there twice", "A subject has one line")
@@ -81,7 +81,7 @@ def _text(path: Path) -> str:
         raise StageError("is no text in UTF-8", path, "Save it as CSV, in UTF-8", Exit.USAGE) from e
 
 
-def _line(row: dict[str, Any], path: Path, number: int, targets: list[str], data: Path) -> Line:
+def _line(row: dict[str, Any], path: Path, number: int, targets: list[str], data: Path, most: int) -> Line:
     if None in row:
         raise _fault(path, number, "has more values than there are columns", "Options are parted by spaces")
     cells = {name: (value or "").strip() for name, value in row.items()}
@@ -95,7 +95,7 @@ def _line(row: dict[str, Any], path: Path, number: int, targets: list[str], data
     options = dict(word.partition("=")[::2] for word in words)
     if wrong := [word for word in words if "=" not in word]:
         raise _fault(path, number, f"'{wrong[0]}' is no option", "Write NAME=value: FPS=25")
-    shards = options.pop(SHARDS, "1")
+    shards = options.pop(SHARDS, str(most))
     if not shards.isdecimal() or not 1 <= int(shards) <= 1000:
         raise _fault(path, number, f"SHARDS is '{shards}'", "Give a number of 1 to 1000")
     video = (path.parent / Path(cells["video"]).expanduser()).absolute() if cells.get("video") else None

@@ -115,7 +115,7 @@ def test_jobs_share_the_cores_and_the_memory(volume, monkeypatch):
     assert batch(volume, "a").work.at_once == 1
 
 
-@pytest.mark.parametrize("settings", [{"at_once": -1}, {"cores": -1}])
+@pytest.mark.parametrize("settings", [{"at_once": -1}, {"cores": -1}, {"shards": 0}])
 def test_settings_that_cannot_be_meant(volume, settings):
     with pytest.raises(StageError, match="1 or more"):
         batch(volume, "a", **settings)
