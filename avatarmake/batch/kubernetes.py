@@ -123,7 +123,8 @@ def _containers(target: str, chain: Chain, work: Work, cluster: Cluster) -> list
         return [_container(target, target, chain.rows, [""] * len(chain.rows), work, cluster)]
     if target == "track":
         shards = [f"{i}/{chain.shards}" for i in range(chain.shards)]
-        parts = _container(f"{target}-shard", target, [row] * chain.shards, shards, work, cluster)
+        everyone = [row] * chain.shards  # a pod that is late finds the first one at work on its part too, and waits
+        parts = _container(f"{target}-shard", target, everyone, shards, work, cluster, waits=True)
         return [parts, _container(target, target, [row], [""], work, cluster, waits=True)]
     if "track" in before:
         return [_container(target, target, [row], [""], work, cluster)]

@@ -10,7 +10,7 @@ import jinja2
 
 from avatarmake.batch import attempt
 from avatarmake.batch.figures import figures
-from avatarmake.batch.standing import Row, State, count
+from avatarmake.batch.standing import Row, State, count, in_order
 from avatarmake.contract.layout import Subject, frame_image
 from avatarmake.files.inputs import natural
 from avatarmake.files.whole import whole
@@ -31,7 +31,7 @@ def write(rows: Sequence[Row], lst: Path, data: Path) -> Path:
         list=os.fspath(lst),
         when=time.strftime("%Y-%m-%d %H:%M:%S %z"),
         counts=list(count(rows).items()),
-        rows=[_row(row, data) for row in rows],
+        rows=[_row(row, data) for row in in_order(rows)],
     )
     data.mkdir(parents=True, exist_ok=True)
     place = path(lst, data)

@@ -8,7 +8,6 @@ waits for its turn. What none of them speaks of is to do, so a kill at any momen
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, fields
-from datetime import datetime
 from enum import StrEnum
 from functools import cache, partial
 from multiprocessing import get_context
@@ -42,6 +41,8 @@ class State(StrEnum):
     WAITS = "waits"  # for the stage before it
 
 
+# what needs somebody comes first
+ORDER = (State.FAILED, State.BROKEN, State.STOPPED, State.RUNNING, State.QUEUED, State.WAITS, State.TO_DO, State.DONE)
 TO_RUN = (State.BROKEN, State.STOPPED, State.TO_DO)
 
 
@@ -188,9 +189,6 @@ def count(rows: Iterable[Row]) -> dict[State, int]:
     return {state: states.count(state) for state in State if state in states}
 
 
-def finished(stamp: dict) -> datetime | None:
-    """When a stage ended, by its receipt; None of one that somebody edited."""
-    try:
-        return datetime.fromisoformat(stamp["finished"])
-    except (KeyError, TypeError, ValueError):
-        return None
+def in_order(rows: Iterable[Row]) -> list[Row]:
+    """As a person wants to see them: what needs somebody, what is under way, what is done; each in the list's order."""
+    return sorted(rows, key=lambda row: ORDER.index(row.state))

@@ -10,6 +10,7 @@ SHARDS is how many jobs share the subject's tracking. A video's path is as seen 
 """
 
 import csv
+import io
 import shlex
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -49,7 +50,7 @@ def read(path: Path, targets: list[str], data: Path, shards: int = 1) -> list[Li
     `targets`: the make targets of the batch; an option must be one of their stages'. `shards`: where a line has none.
     """
     text = _text(path)
-    rows = csv.DictReader(text.splitlines(), strict=True)
+    rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
         header = [(name or "").strip().lower() for name in rows.fieldnames or []]
         if "id" not in header or set(header) - set(COLUMNS):

@@ -7,11 +7,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from avatarmake.batch.figures import figures
-from avatarmake.batch.standing import Row, State, count
+from avatarmake.batch.standing import Row, State, count, in_order
 from avatarmake.terminal import print_table
 
-SHOWN = 40  # subjects; what needs somebody first
-FIRST = (State.FAILED, State.BROKEN, State.STOPPED, State.RUNNING, State.QUEUED, State.WAITS, State.TO_DO, State.DONE)
+SHOWN = 40  # subjects
 COLOURS = {State.DONE: "green", State.RUNNING: "cyan", State.FAILED: "red", State.BROKEN: "yellow"}
 
 
@@ -21,7 +20,7 @@ def show(rows: Sequence[Row], page: Path) -> None:
     columns = ("subject", "stage", "state", "frames", "landmarks", "unseen blocks, last", "time")
     for name in columns:
         table.add_column(name, overflow="fold" if name == "state" else "ellipsis")
-    for row in sorted(rows, key=lambda row: FIRST.index(row.state))[:SHOWN]:
+    for row in in_order(rows)[:SHOWN]:
         table.add_row(*_cells(row))
     print_table(table)
     if len(rows) > SHOWN:

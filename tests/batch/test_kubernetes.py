@@ -141,7 +141,8 @@ def test_shards_are_joined_by_the_first_pod(made, volume, tmp_path):
     assert run_as(join, 0, tmp_path)[0] == ["-m", "stages.track", "long", "--workers=2", "--data=/data"]
     assert run_as(join, 1, tmp_path)[0] == run_as(convert, 2, tmp_path)[0] == []
     assert run_as(join, 0, tmp_path, code=3)[2] == 3  # only where another is at work it looks again
-    assert "[ $code = 5 ] || exit $code" in join["command"][-1] and "for _" not in shard["command"][-1]
+    waiting = ["[ $code = 5 ] || exit $code" in c["command"][-1] for c in (frames, shard, join, convert)]
+    assert waiting == [True, True, True, False]
 
 
 def test_a_video_elsewhere_is_named(made, volume, tmp_path):

@@ -128,6 +128,7 @@ def test_a_host_that_is_killed_holds_nobody_up(volume):
     assert not list(volume.subject.root.glob(".frames.run-*"))
 
 
+@pytest.mark.parametrize("volume", ["apart"], indirect=True)
 def test_shards_of_two_hosts_go_together_and_the_whole_does_not(volume):
     first = volume.start("node1", "--shard", "0/2", go="never")
     volume.begun("node1")
