@@ -25,6 +25,7 @@ from avatarmake.contract.receipts import RECEIPT, receipt
 from avatarmake.contract.stage import Stage, load
 from avatarmake.engine import request
 from avatarmake.errors import Exit, StageError
+from avatarmake.files.faults import explained
 from avatarmake.limits import cores
 
 TOGETHER = 64  # subjects that one process looks at; fewer are not worth starting others
@@ -131,6 +132,9 @@ def _standing(
         return say(state, why, stamp, failure)
     except StageError as e:
         return say(State.FAILED, str(e), stamp, {"exit": int(e.exit), "said": str(e), "stage": stage.name})
+    except OSError as e:  # another user's data: one subject's trouble
+        said = f"{e.filename or subject.root}: {explained(e)}"
+        return say(State.FAILED, said, stamp, {"exit": int(Exit.ENVIRONMENT), "said": said, "stage": stage.name})
     except cyclopts.CycloptsError as e:
         said = " ".join(str(e).split())
         return say(State.FAILED, said, stamp, {"exit": int(Exit.USAGE), "said": said, "stage": stage.name})

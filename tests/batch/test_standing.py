@@ -112,6 +112,20 @@ def test_a_torn_receipt_is_one_subject_s_trouble(volume):
     assert [row.state for row in rows] == [State.FAILED, State.TO_DO]
 
 
+def test_what_the_volume_refuses_is_one_subject_s_trouble(volume, monkeypatch):
+    lines = [volume.line("roman"), volume.line("anna")]
+
+    def refuse(root, name):
+        if root.name == "roman":
+            raise PermissionError(13, "Permission denied", str(root))
+        return []
+
+    monkeypatch.setattr(standing, "at_work", refuse)
+    rows = look(lines, TARGETS, volume.data, {}, {})
+    assert [row.state for row in rows] == [State.FAILED, State.TO_DO]
+    assert f"{volume.data}/roman: Permission denied" in rows[0].first.why
+
+
 def test_a_video_that_nobody_touched_is_not_read_again(volume, stand, monkeypatch):
     line = volume.line("roman")
     volume.finish(line, *TARGETS)
