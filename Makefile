@@ -8,7 +8,7 @@
 # What follows two hashes is the help page, in this order.
 
 # --- the pipeline ----------------------------------------------------------------------------------------------------
-STAGES = frames track convert mask train view report drive export
+PIPELINE = frames track convert mask train view report drive export
 
 ##The pipeline. Each target brings in those before it:
 frames:                 ##cut one fixed square around the head:  make frames ID=roman VIDEO=~/roman.mp4 [FPS=25] [PERSON=left] [TURN=90]
@@ -34,16 +34,16 @@ demo: report            ##make demo, make demo ENGINE=docker
 PYTHON     ?= $(shell command -v python3.11 || echo python3)
 DATA       ?= data
 DEMO_TRAIN ?= --resolution 256 --iterations 3000
-export BY POSE GAIN YAW CAMERA SIZE BACKGROUND
+export BY POSE GAIN YAW CAMERA SIZE BACKGROUND LIST STAGES ON AT_ONCE CORES SHARDS CLAIM REGISTRY
 export ID VIDEO FPS PERSON TURN HEAD_MODEL SHARD TRACKER DETECTOR LABELS NUMBERING PARSER MATTING DEVICE RASTERISER DATA \
-       ASSETS ENGINE IMAGES BASE PYTORCH3D TORCH VERBOSE TO FROM GET ACCEPT WITH PACK REGISTRY ONLY
+       ASSETS ENGINE IMAGES BASE PYTORCH3D TORCH VERBOSE TO FROM GET ACCEPT WITH PACK ONLY
 
 # A path is taken as it is typed: make would eat the $ of VIDEO='a$b.mp4'. What is written for make ($$, $(HOME)) is left
 # to it, and so is the environment, which it does not touch.
 paren := (
 for_make = $(strip $(foreach mark,$$$$ $$$(paren) $${,$(findstring $(mark),$(value $(1)))))
 as_typed = $(if $(call for_make,$(1)),$($(1)),$(value $(1)))
-$(foreach path,VIDEO BY LABELS DATA ASSETS TO FROM PACK PYTORCH3D,$(if $(filter command,$(firstword $(origin $(path)))),\
+$(foreach path,VIDEO BY LABELS DATA ASSETS TO FROM PACK PYTORCH3D LIST,$(if $(filter command,$(firstword $(origin $(path)))),\
   $(eval override $(path) := $$(call as_typed,$(path)))))
 
 # How a variable becomes an option. Its value reaches the shell through the environment, so it may hold spaces.
@@ -64,7 +64,7 @@ options.drive  = $(call option,BY,--by) $(call option,POSE,--pose) $(call option
 help/%: .venv/host/lock ##list them:  make help/train
 	@$(HOST) run "$*" --help
 # OPTIONS are for the last stage that is named on the command line.
-last = $(lastword $(filter $(STAGES),$(MAKECMDGOALS)))
+last = $(lastword $(filter $(PIPELINE),$(MAKECMDGOALS) $(if $(filter batch,$(MAKECMDGOALS)),$(STAGES))))
 
 # TRACKER=flame-head-tracker is a stage of its own, which writes what `track` writes and takes other options.
 tracker = $(if $(filter flame-head-tracker,$(TRACKER)),flame_head_tracker,track)
@@ -73,14 +73,19 @@ tracker = $(if $(filter flame-head-tracker,$(TRACKER)),flame_head_tracker,track)
 HOST = .venv/host/bin/python -m avatarmake
 run  = @$(HOST) run $(1) "$$ID" --data="$$DATA"
 
+# Of a list of subjects: what is given to make goes for all of them, where their own lines do not say otherwise.
+many = $(HOST) batch "$$LIST" --data="$$DATA" $(call option,STAGES,--stages) $(call option,ON,--on) \
+       $(call option,AT_ONCE,--at-once) $(call option,CORES,--cores) $(call option,SHARDS,--shards) \
+       $(call option,CLAIM,--claim) $(call option,REGISTRY,--registry) $(1) $(foreach stage,$(PIPELINE),then $(stage) $(call given,$(stage)))
+
 given = $(options.$(if $(filter track,$(1)),$(tracker),$(1))) $(if $(filter $(1),$(last)),$(OPTIONS))
 
-$(STAGES): ready
+$(PIPELINE): ready
 	$(call run,$@) $(call given,$@)
 # Before the first stage: what all of them need is made or fetched, and what cannot be had is said.
 ready: .venv/host/lock
-	@$(HOST) ready "$$ID" --data="$$DATA" $(goals) $(foreach stage,$(STAGES),then $(stage) $(call given,$(stage)))
-goals = $(filter $(STAGES),$(MAKECMDGOALS)) $(if $(filter live,$(MAKECMDGOALS)),train) $(if $(filter demo,$(MAKECMDGOALS)),report) $(filter demo,$(ID))
+	@$(HOST) ready "$$ID" --data="$$DATA" $(goals) $(foreach stage,$(PIPELINE),then $(stage) $(call given,$(stage)))
+goals = $(filter $(PIPELINE),$(MAKECMDGOALS)) $(if $(filter live,$(MAKECMDGOALS)),train) $(if $(filter demo,$(MAKECMDGOALS)),report) $(filter demo,$(ID))
 
 ifneq ($(filter demo,$(MAKECMDGOALS)),)
   ifneq ($(filter-out demo,$(ID)),)
@@ -102,7 +107,7 @@ driver: ready
 	  $(MAKE) --no-print-directory track ID="$$name" VIDEO="$$BY" OPTIONS= ;; esac
 
 ifeq ($(ID),)
-  ifneq ($(filter $(STAGES) live status flashavatar-tree pack,$(MAKECMDGOALS)),)
+  ifneq ($(filter $(PIPELINE) live $(if $(LIST),,status) flashavatar-tree pack,$(MAKECMDGOALS)),)
     $(error Which subject? Type: make $(MAKECMDGOALS) ID=roman)
   endif
 endif
@@ -113,9 +118,14 @@ ifeq ($(PACK),)
 endif
 
 ##
+##Many subjects, one a line of a CSV: id, video, options. ON this machine, or SLURM or Kubernetes:
+batch: .venv/host/lock  ##make batch LIST=subjects.csv [STAGES="track convert train report"] [ON=local|slurm|k8s] [AT_ONCE=4]
+	@$(call many,)
+
+##
 ##Seeing where things are:
-status: .venv/host/lock ##every stage of a subject: state, key, image, age, size, time, memory:  make status ID=roman
-	@$(HOST) status "$$ID" --data="$$DATA"
+status: .venv/host/lock ##every stage of a subject, or of all of a list:  make status ID=roman, LIST=subjects.csv [ON=slurm]
+	@$(if $(LIST),$(call many,--show),$(HOST) status "$$ID" --data="$$DATA")
 doctor: .venv/host/lock ##what this host can do, and what to do about what is missing
 	@$(HOST) doctor
 verify: .venv/host/lock ##does this host make the same avatar? a small demo on every engine and device, held to a reference
@@ -140,7 +150,7 @@ flashavatar-tree: .venv/host/lock ##what FlashAvatar's own train.py reads:  make
 
 ##
 ##Images. ENGINE=auto|docker|local says where stages run; auto takes Docker once the images are there:
-every_image = image/demo $(STAGES:%=image/%) image/flame_head_tracker image/live
+every_image = image/demo $(PIPELINE:%=image/%) image/flame_head_tracker image/live
 images: $(every_image) ##build what has changed of all images, and list their sizes  [TORCH=cuda13, for a GPU elsewhere]
 	@$(HOST) images
 image/%: .venv/host/lock ##build one stage's image:  make image/convert  [PYTORCH3D=folder, for flame_head_tracker's]
@@ -159,13 +169,16 @@ base: .venv/host/lock   ##a base image from Debian's archive, where no registry 
 ##
 ##For those who change it:
 test: .venv/test/lock.sha256 ##every test that needs no Docker and no GPU, and those that find them
-	@.venv/test/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --ignore=tests/images $(OPTIONS)
+	@.venv/test/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --ignore=tests/images \
+	  --ignore=tests/batch/slurm $(OPTIONS)
 test-numbers: .venv/test/lock.sha256 ##the tests that compare numbers, as on processors with other instructions
 	@.venv/test/bin/python -m tests.processors $(OPTIONS)
 test-fresh: .venv/test/lock.sha256 ##`make demo` and `make test` as on a machine that has nothing and where nothing is set
 	@.venv/test/bin/python -m tests.fresh_machine
 test-images: images .venv/test/lock.sha256 ##the tests of the images, inside them
 	@.venv/test/bin/python -m pytest tests/images $(OPTIONS)
+test-slurm: .venv/test/lock.sha256 ##a batch on a real SLURM of one node, where its packages are: apt-get install slurm-wlm
+	@.venv/test/bin/python -m pytest tests/batch/slurm $(OPTIONS)
 lint: .venv/test/lock.sha256 ##ruff: style, imports, format of every line
 	@.venv/test/bin/python -m ruff check .
 lock: .venv/host/lock   ##resolve every requirements.in anew into its requirements.lock
@@ -187,7 +200,6 @@ help:
 	@echo "There is no target '$@'. Type: make (it lists them)" >&2; exit 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo live source driver ready $(STAGES) status doctor verify assets patches flashavatar-tree images base
-.PHONY: pack reproduce push pull save load
-.PHONY: test test-numbers test-fresh test-images lint lock clean
+.PHONY: help demo live source driver ready $(PIPELINE) batch status doctor verify assets patches flashavatar-tree
+.PHONY: images base pack reproduce push pull save load test test-numbers test-fresh test-images test-slurm lint lock clean
 .DELETE_ON_ERROR:

@@ -4,6 +4,7 @@
 """
 
 import itertools
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -32,11 +33,56 @@ def ready(subject: str, *words: Annotated[str, Parameter(allow_leading_hyphen=Tr
     """Make what stages need before the first runs: ready roman --data=data GOAL ... [then TARGET options ...] ..."""
     from avatarmake.engine.readiness import make_ready
 
-    parts = itertools.groupby(words, lambda word: word == "then")
-    first, *others = [list(part) for is_then, part in parts if not is_then]
+    first, options = _then(words)
     data = next(word.removeprefix("--data=") for word in first if word.startswith("--data="))
     goals = [word for word in first if not word.startswith("--data=")]
-    return make_ready(Subject(Path(data), subject), goals, {target: options for target, *options in others})
+    return make_ready(Subject(Path(data), subject), goals, options)
+
+
+def _then(words: tuple[str, ...]) -> tuple[list[str], dict[str, list[str]]]:
+    """WORD ... [then TARGET options ...] ... as make writes them: the first words, and each target's options."""
+    parts = itertools.groupby(words, lambda word: word == "then")
+    first, *others = [list(part) for is_then, part in parts if not is_then]
+    return first, {target: options for target, *options in others}
+
+
+@app.command(help_flags=[])
+def batch(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
+    """Many subjects: batch LIST --data=D --stages="track train" --on=slurm [--show] [then TARGET options ...] ..."""
+    from avatarmake.batch import batch as many
+
+    first, options = _then(words)
+    asked = cyclopts.App(help=batch.__doc__, version_flags=[])
+
+    @asked.default
+    def _(
+        list: Path = Path(),
+        *,
+        data: Path = Path("data"),
+        stages: str = "",
+        on: str = "local",
+        at_once: int = 0,
+        cores: int = 0,
+        shards: int = 1,
+        claim: str = "",
+        registry: str = "",
+        show: bool = False,
+    ) -> int:
+        common = {target: many.joined(given) for target, given in options.items()}
+        wanted = many.Batch(list, data, many.targets(stages), on, common, at_once, cores, shards, claim, registry)
+        return many.show(wanted) if show else many.run(wanted)
+
+    return asked(first, exit_on_error=False, result_action="return_value")
+
+
+@app.command(help_flags=[])
+def attempt(stage: str, subject: str, *words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
+    """Run a stage as a job of a batch: attempt track roman --data=D [options]. A failure leaves a receipt."""
+    from avatarmake.batch.attempt import attempt as tried
+
+    data = next(word.removeprefix("--data=") for word in words if word.startswith("--data="))
+    options = [word for word in words if not word.startswith("--data=")]
+    return tried(stage, subject, options, Path(data), dict(os.environ))
 
 
 @app.command

@@ -6,6 +6,7 @@ converter that writes the same bytes does not cost a new training.
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,18 @@ from avatarmake.files.digests import digest_files, digest_path
 NO_RESULT = (ROOT / "avatarmake" / "__init__.py", Path(pipeline.__file__), assets.MANIFEST)
 
 
-def key_parts(stage: Stage, subject: Subject, config: Any) -> dict[str, str]:
-    """Everything the result depends on, by name, so that a change can be named. Values are short strings."""
+def code_digest(stage: str) -> str:
+    """What a stage's sources come to, in one hash."""
+    return digest_files([p for p in closure(stage) if p not in NO_RESULT], ROOT)
+
+
+def key_parts(
+    stage: Stage, subject: Subject, config: Any, code: Callable[[str], str] = code_digest
+) -> dict[str, str]:
+    """Everything the result depends on, by name, so that a change can be named. Values are short strings.
+
+    `code`: `code_digest`, or what remembers its answers, for whoever asks of thousands of subjects.
+    """
     config = stage.resolve(subject, config)
     need_inputs(config)
     parts = {}
@@ -48,7 +59,7 @@ def key_parts(stage: Stage, subject: Subject, config: Any) -> dict[str, str]:
         parts[f"upstream/{stage.upstream}"] = digest_path(upstream.folder(stage.upstream) / upstream.STAMP)
     lock = kinds.lock_file(stage.name, kinds.current(stage.name))
     parts["environment"] = digest_path(lock) if lock.exists() else "none"
-    parts["code"] = digest_files([p for p in closure(stage.name) if p not in NO_RESULT], ROOT)
+    parts["code"] = code(stage.name)
     return parts
 
 

@@ -6,6 +6,7 @@ neither ask for the video again nor go back to another frame rate. stage.json re
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ from typing import Annotated, Any
 from avatarmake import ROOT
 from avatarmake.contract import kinds
 from avatarmake.contract.closure import closure
-from avatarmake.contract.key import is_done, key_parts
+from avatarmake.contract.key import code_digest, is_done, key_parts
 from avatarmake.contract.layout import Subject
 from avatarmake.contract.publication import receipt
 from avatarmake.contract.stage import Stage
@@ -44,8 +45,12 @@ class Request:
         lasting = {f.name for f in fields(self.config) if _lasts(f)}
         return {name: word for name, word in (self.remembered | self.given).items() if name in lasting}
 
-    def state(self) -> tuple[bool, str]:
-        """Whether there is nothing to do, and the line that says so. Needs no engine.
+    def state(self, code: Callable[[str], str] = code_digest) -> tuple[bool, str]:
+        """Whether there is nothing to do, and the line that says so. Needs no engine."""
+        return is_done(self.stage, self.subject, self.config, self.parts(code))
+
+    def parts(self, code: Callable[[str], str] = code_digest) -> dict[str, str]:
+        """What the result depends on, by name.
 
         A remembered input (the video) counts as unchanged without being read again: it may be gone by now. What an
         upstream's checkout would be after our patches is part of the key, so the patched copy is made here.
@@ -60,7 +65,7 @@ class Request:
             if done and f.metadata.get("input") and f.name in self.remembered and f.name in done.get("parts", {}):
                 config, kept[f.name] = replace(config, **{f.name: None}), done["parts"][f.name]
         resolved = replace(self.stage, resolve=lambda subject, config: config)
-        return is_done(self.stage, self.subject, self.config, key_parts(resolved, self.subject, config) | kept)
+        return key_parts(resolved, self.subject, config, code) | kept
 
     @property
     def again(self) -> bool:

@@ -122,3 +122,16 @@ def test_a_torn_note_ends_in_time(tmp_path, text):
 def test_a_container_says_its_host(tmp_path, monkeypatch):
     monkeypatch.setenv("AVATARMAKE_HOST", "node7")
     assert presence._about_me()["host"] == "node7"
+
+
+def test_who_is_at_work_at_a_glance(subject, other, monkeypatch):
+    monkeypatch.setattr(presence, "QUIET", 20)
+    assert presence.at_work(subject.root, "frames") == []
+    note = other.leaves(pid=12)
+    assert presence.at_work(subject.root, "frames")[0].startswith("on node7 (process 12, since 20")
+    os.utime(note, (0, 0))  # nobody has touched it for long
+    assert presence.at_work(subject.root, "frames") == [] and note.exists()
+    other.leaves(machine=presence._machine(), pid=os.getpid())
+    assert len(presence.at_work(subject.root, "frames")) == 1
+    other.leaves(machine=presence._machine(), pid=os.getpid(), started="1")
+    assert presence.at_work(subject.root, "frames") == []
