@@ -57,6 +57,20 @@ def run(name: str, argv: list[str]) -> int:
     return docker.run(asked, environment) if engine == "docker" else local.run(asked, environment)
 
 
+def serve(name: str, argv: list[str]) -> int:
+    """Run a server until it is stopped: `ID [--data D] [options]`. Returns its exit code (local: becomes it)."""
+    from avatarmake.engine import local, relay, request
+
+    engine, why = choose(name)
+    if engine == "local":
+        return local.become(name, argv, {})
+    asked = request.parse(load(name), argv)
+    if asked is None:
+        return Exit.OK
+    print(f"{name} {asked.subject.name}: engine {engine} ({why})", flush=True)
+    return relay.serve(asked, {"why": why, "revision": revision()})
+
+
 def _subject(argv: list[str]) -> Subject | None:
     """Whom a command line is about, before it is known which stage's options it has; None when it was --help."""
     names = [word for word in argv if not word.startswith("-")]

@@ -6,12 +6,13 @@ import re
 import signal
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.types import Mount
 
 from avatarmake import ROOT, __version__, host
 from avatarmake.contract.stage import Stage, load
@@ -188,13 +189,15 @@ def import_base(archive: Path) -> str:
 # --- running -------------------------------------------------------------------------------------------------------
 
 
-def run(request: Request, environment: dict) -> int:
+def run(request: Request, environment: dict, mounts: Sequence[Mount] = ()) -> int:
     """Run a stage in its image, its output streamed; returns its exit code. Ctrl-C stops the container."""
     built, _ = build(request.stage.name)
     connection = client()
-    _join_running(connection, request)
+    if request.stage.writes:  # of servers there may be several
+        _join_running(connection, request)
     environment = {"engine": "docker", "image": built.id, **environment}
     settings = container.settings(request, environment, connection.info())
+    settings["mounts"] += mounts
     with _explained():
         held = connection.containers.create(built.id, **settings)
     return _stream(held, container.places(request))
