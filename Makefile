@@ -43,7 +43,8 @@ export ID VIDEO FPS PERSON TURN HEAD_MODEL SHARD TRACKER DETECTOR LABELS NUMBERI
 paren := (
 for_make = $(strip $(foreach mark,$$$$ $$$(paren) $${,$(findstring $(mark),$(value $(1)))))
 as_typed = $(if $(call for_make,$(1)),$($(1)),$(value $(1)))
-$(foreach path,VIDEO BY LABELS DATA ASSETS TO FROM PACK PYTORCH3D LIST,$(if $(filter command,$(firstword $(origin $(path)))),\
+$(foreach path,VIDEO BY CAMERA LABELS DATA ASSETS TO FROM PACK PYTORCH3D LIST,\
+  $(if $(filter command,$(firstword $(origin $(path)))),\
   $(eval override $(path) := $$(call as_typed,$(path)))))
 
 # How a variable becomes an option. Its value reaches the shell through the environment, so it may hold spaces.

@@ -146,11 +146,9 @@ def base() -> None:
 
 
 @app.command(help_flags=[])
-def live(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> None:
+def live(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
     """Serve the avatar's page with a camera, on this machine: live roman --data data [options]."""
-    from avatarmake.engine import local
-
-    local.become("live", list(words), {})
+    return engine.serve("live", list(words))
 
 
 @app.command

@@ -2,8 +2,8 @@
 
 They are what its image holds and what its key depends on: an edit elsewhere rebuilds no image and trains nothing anew.
 The text is read and nothing is imported, so the host knows it without any stage's packages; an import inside a function
-counts like any other. With a module come its packages' __init__.py and the files beside it that are not Python
-(templates, csv, toml), which are there to be read by it.
+counts like any other. With a module come its packages' __init__.py and what is beside it and not Python, files
+and whole folders (templates, csv, toml, a page's JavaScript), which are there to be read by it.
 """
 
 import ast
@@ -63,8 +63,14 @@ def _file(name: str) -> Path | None:
     return next((p for p in (place.with_suffix(".py"), place / "__init__.py") if p.is_file()), None)
 
 
+def _holds_no_code(folder: Path) -> bool:
+    return folder.is_dir() and folder.name != "__pycache__" and not any(folder.rglob("*.py*"))
+
+
 def _with_neighbours(module: Path) -> set[Path]:
     beside = {p for p in module.parent.iterdir() if p.is_file() and p.suffix not in (".py", ".pyc")}
+    folders = [folder for folder in module.parent.iterdir() if _holds_no_code(folder)]
+    beside |= {p for folder in folders for p in folder.rglob("*") if p.is_file()}
     packages = {init for folder in module.parents if folder.is_relative_to(ROOT) and folder != ROOT
                 if (init := folder / "__init__.py").is_file()}  # fmt: skip
     return {module} | beside | packages

@@ -81,6 +81,22 @@ def run(name: str, argv: list[str]) -> int:
     return by.run(asked, environment, build)
 
 
+def serve(name: str, argv: list[str]) -> int:
+    """Run a server until it is stopped: `ID [--data D] [options]`. Returns its exit code (local: becomes it)."""
+    from avatarmake.engine import local, relay, request
+
+    engine, why, _ = choose(name)
+    if engine == "local":
+        return local.become(name, argv, {})
+    if engine == "apptainer":
+        raise StageError(f"{name} does not run in Apptainer", next="Type ENGINE=local", exit=Exit.ENVIRONMENT)
+    asked = request.parse(load(name), argv)
+    if asked is None:
+        return Exit.OK
+    print(f"{name} {asked.subject.name}: engine {engine} ({why})", flush=True)
+    return relay.serve(asked, {"why": why, "revision": revision()})
+
+
 def _subject(argv: list[str]) -> Subject | None:
     """Whom a command line is about, before it is known which stage's options it has; None when it was --help."""
     names = [word for word in argv if not word.startswith("-")]

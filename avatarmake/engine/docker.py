@@ -6,12 +6,13 @@ import re
 import signal
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.types import Mount
 
 from avatarmake import ROOT, __version__, host
 from avatarmake.contract.kinds import CPU
@@ -222,14 +223,16 @@ def import_base(archive: Path) -> str:
 # --- running -------------------------------------------------------------------------------------------------------
 
 
-def run(request: Request, environment: dict, kind: Kind = NO_CHOICE) -> int:
+def run(request: Request, environment: dict, kind: Kind = NO_CHOICE, mounts: Sequence[Mount] = ()) -> int:
     """Run a stage in its image of a kind, its output streamed; returns its exit code. Ctrl-C stops the container."""
     built, _ = build(request.stage.name, kind=kind.name)
     connection = client()
-    _join_running(connection, request)
+    if request.stage.writes:  # of servers there may be several
+        _join_running(connection, request)
     pinned = image_pins.named(short(request.stage.name, kind.name), built.id)
     environment = {"engine": "docker", "image": built.id, **pinned, **environment}
     settings = container.settings(request, environment, connection.info(), kind)
+    settings["mounts"] += mounts
     with _explained():
         held = connection.containers.create(built.id, **settings)
     return _stream(held, container.places(request))

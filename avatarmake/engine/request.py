@@ -151,6 +151,8 @@ def _parse(stage: Stage, argv: list[str]) -> tuple[str, Path, bool, Any] | None:
 
 def _remembered(stage: Stage, subject: Subject, config: Any) -> dict[str, str]:
     """The options of the run that made what is there, less those that the stage no longer has."""
+    if not stage.writes:  # a server: nothing is kept
+        return {}
     done = receipt(subject.directory(stage.place(config))) or {}
     names = {f.name for f in fields(stage.config)} if done.get("stage") == stage.name else set()
     options = done.get("environment", {}).get("options")

@@ -15,7 +15,7 @@ FILES = (".csv", ".npz")
 VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")  # the Makefile has them tracked first
 KNOWN = {
     "pose": ("driver", "absolute", "own", "none"),
-    "camera": ("still", "orbit"),
+    "camera": ("still", "orbit", "way"),
     "neutral": ("found", "zero"),
     "alpha": ("mov", "png"),
 }
@@ -30,7 +30,8 @@ class DriveConfig:
     pose: str = option("driver", "how the head moves: driver, absolute (their very angles), own (its video's) or none")
     gain: float = option(1.0, "how much of the driver's expression and jaw: 1 is as much")
     yaw: float = option(0.0, "degrees that the camera stands to the subject's left")
-    camera: str = option("still", "still, or orbit: from side to side and back")
+    camera: str = option("still", "still, orbit (to one side, the other, and back), or a .csv: time,yaw,pitch,zoom")
+    way: Path | None = option(None, "the file of the camera's way, where it has one", input=True)
     size: int = option(512, "side of the avatar's picture in pixels: 256 to 1024")
     background: str = option("white", "white, black, #rrggbb, or alpha: none")
     alpha: str = option("mov", "of background alpha: mov (ProRes 4444), or png (one picture a frame)")
@@ -38,7 +39,7 @@ class DriveConfig:
 
     def __post_init__(self):
         for name, known in KNOWN.items():
-            if getattr(self, name) not in known:
+            if getattr(self, name) not in known and not (name == "camera" and is_way(self.camera)):
                 what = f"{name} is '{getattr(self, name)}'"
                 raise StageError(what, next=f"Give one of {', '.join(known)}", exit=Exit.USAGE)
         if not SIZES[0] <= self.size <= SIZES[1] or self.size % 2:
@@ -72,8 +73,18 @@ def is_file(by: str) -> bool:
     return "/" in by or Path(by).suffix.lower() in FILES + VIDEOS
 
 
+def is_way(camera: str) -> bool:
+    return Path(camera).suffix.lower() == ".csv"
+
+
 def resolved(subject: Subject, config: DriveConfig) -> DriveConfig:
-    """What BY= stands for: a file of parameters, or a subject (a video's own), and where its sound is."""
+    """What BY= stands for: a file of parameters, or a subject (a video's own), and where its sound is; and CAMERA=."""
+    if is_way(config.camera):
+        config = replace(config, camera="way", way=Path(config.camera).expanduser())
+    elif config.camera == "way" and config.way is None:
+        raise StageError("camera is 'way', and no file says which", next="Give it: CAMERA=way.csv", exit=Exit.USAGE)
+    elif config.camera != "way":
+        config = replace(config, way=None)  # one of an earlier run
     by = name_of(config.by)
     if is_file(config.by) and Path(config.by).suffix.lower() not in VIDEOS:
         return replace(config, by=by, file=Path(config.by).expanduser())

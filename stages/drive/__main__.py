@@ -103,14 +103,17 @@ class Pictures:
         self._avatar, self._own, self._result = avatar, own, result
         self._camera, self._ground = avatar.camera(config.size), config.ground()
         self._corrections, self._body = avatar.corrections(own), avatar.body(result)
-        self._yaw = orbit.yaws(config, result.times) + (0 if yaw is None else yaw)
+        self._way = orbit.way(config, result.times)
+        if yaw is not None:
+            self._way = self._way._replace(yaw=self._way.yaw + yaw)
         surface = avatar.surface
         self._pivot = (avatar.head.rest[surface.corners] * surface.weights[..., None]).sum(1).mean(0)
 
     def draw(self, i: int) -> np.ndarray:
         """(H,W,3) uint8 over the background, (H,W,4) where there is none."""
         parameters, rotation, translation = self._result.parameters(i), self._result.R[i], self._result.t[i]
-        turn, shift = orbit.around(*self._put_right(parameters, rotation, translation), self._yaw[i], self._pivot)
+        camera = self._put_right(parameters, rotation, translation)
+        turn, shift = orbit.around(*camera, self._pivot, *(part[i] for part in self._way))
         view, body = view_of(rotation), self._body.of(i)
         return self._avatar.draw(parameters, turn, shift, self._camera, self._ground, view, body)
 

@@ -5,8 +5,9 @@
     lids       = the way from the driver's rest to where theirs close, on the way from one's own rest to where they do
 
 The head moves about the avatar's own median pose as the driver's does about theirs: turns by the same angles, goes as
-far in the picture, and comes as much nearer. A tracker takes a part of a face's shape for a turn of the head, one or
-two degrees of it, and each face's another; and where people sit in a picture differs from video to video.
+far in the picture, in sizes that a head has there, and comes as much nearer. A tracker takes a part of a face's shape
+for a turn of the head, one or two degrees of it, and each face's another; where people sit in a picture differs from
+video to video, and how large they are.
 """
 
 import numpy as np
@@ -34,7 +35,8 @@ def as_driver(driver: Performance, own: Performance, absolute: bool = False) -> 
     """-> R (F,3,3), t (F,3) of the avatar's camera; the driver's very rotation where `absolute`."""
     place, depth = on_picture(driver)
     own_place, own_depth = on_picture(own)
-    where = np.median(own_place, 0) + place - np.median(place, 0)
+    larger = size(own, own_depth) / size(driver, depth)
+    where = np.median(own_place, 0) + larger * (place - np.median(place, 0))
     z = np.median(own_depth) * depth / np.median(depth)
     k, (w, h) = own.intrinsics.astype(np.float64), own.image_size
     x = (where[:, 0] * w - k[0, 2]) / k[0, 0] * z
@@ -56,6 +58,11 @@ def on_picture(p: Performance) -> tuple[np.ndarray, np.ndarray]:
     z = p.t[:, 2].astype(np.float64)
     seen = p.t[:, :2] / z[:, None] * [k[0, 0], k[1, 1]] + [k[0, 2], k[1, 2]]
     return seen / size, z
+
+
+def size(p: Performance, depth: np.ndarray) -> float:
+    """How large a metre is seen there, mostly, in the picture's sides."""
+    return float(p.intrinsics[0, 0] / p.image_size[0] / np.median(depth))
 
 
 def as_own(own: Performance, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

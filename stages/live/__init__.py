@@ -1,6 +1,7 @@
 """live: the avatar's page with a camera, served to this machine alone; nothing is kept unless it is recorded."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from avatarmake.contract.stage import Stage, option
 from avatarmake.errors import Exit, StageError
@@ -11,6 +12,7 @@ class LiveConfig:
     port: int = option(0, "of 127.0.0.1; 0: any that is free")
     focal: float = option(1.2, "the camera's focal length, in the longer edge of its picture: 1.2 is 45 degrees across")
     gain: float = option(1.0, "how much of one's expression and jaw: 1 is as much")
+    socket: Path | None = option(None, "a file to listen on instead, for one who hands on what comes to the port")
     lag: int = option(1, "frames that it waits, to be steadier: 0 to 2")
 
     def __post_init__(self):

@@ -60,9 +60,9 @@ def live(subject: Subject, config: LiveConfig) -> Live:
     return Live(text, session)
 
 
-async def forever(served: Live, port: int) -> None:
+async def forever(served: Live, port: int, socket: Path | None) -> None:
     try:
-        server = await served.open(port)
+        server = await served.open(port, socket)
     except OSError as e:
         if e.errno not in (errno.EADDRINUSE, errno.EACCES):
             raise
@@ -86,7 +86,7 @@ def main(argv: list[str] | None = None) -> int:
     ) -> None:
         config = config or LiveConfig()
         try:
-            asyncio.run(forever(live(Subject(data, subject), config), config.port))
+            asyncio.run(forever(live(Subject(data, subject), config), config.port, config.socket))
         except KeyboardInterrupt:
             print("\nlive: ended", flush=True)
 

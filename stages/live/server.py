@@ -12,8 +12,9 @@ import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
+from pathlib import Path
 
-from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.asyncio.server import Server, ServerConnection, serve, unix_serve
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
@@ -44,9 +45,14 @@ class Live:
     def address(self) -> str:
         return f"http://{HOST}:{self.port}/{self.token}/"
 
-    async def open(self, port: int = 0) -> Server:
-        """Listens. Raises OSError where the port is taken."""
-        server = await serve(self._serve, HOST, port, process_request=self._answer, max_size=LARGEST, compression=None)
+    async def open(self, port: int = 0, socket: Path | None = None) -> Server:
+        """Listens: on a port, or on a socket's file where another process hands on what comes to that port. Raises
+        OSError where it is taken."""
+        settings = {"process_request": self._answer, "max_size": LARGEST, "compression": None}
+        if socket:
+            self.port = port
+            return await unix_serve(self._serve, str(socket), **settings)
+        server = await serve(self._serve, HOST, port, **settings)
         self.port = server.sockets[0].getsockname()[1]
         return server
 

@@ -13,7 +13,7 @@ from avatarmake.avatar.model import Avatar
 from avatarmake.avatar.performance import Performance
 from avatarmake.contract.layout import Subject
 from avatarmake.contract.stage import load
-from avatarmake.errors import Exit
+from avatarmake.errors import Exit, StageError
 from avatarmake.formats import images
 from stages.drive import orbit
 from tests.drive.conftest import FRAMES, JAW, LOST, SMILE, TIMES, drive, video_with_sound
@@ -180,7 +180,9 @@ def test_who_cannot_drive(subjects, capsys, by, code, said):
     assert said in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("option", ["--pose=up", "--size=100", "--size=257", "--gain=9", "--background=red"])
+@pytest.mark.parametrize(
+    "option", ["--pose=up", "--size=100", "--size=257", "--gain=9", "--background=red", "--camera=way"]
+)
 def test_options_that_mean_nothing(subjects, option, capsys):
     drive(subjects, "anna", option, code=Exit.USAGE)
     assert option[2:].split("=")[0] in capsys.readouterr().err
@@ -221,7 +223,41 @@ def test_the_camera_goes_round_the_head(subjects):
     nose = means[means[:, 2].argmax()]
     pivot = means.mean(0)
     rotation, translation = np.diag([1.0, -1, -1]), np.array([0, 0, 1.0])
-    turn, shift = orbit.around(rotation, translation, 0.5, pivot)
+    turn, shift = orbit.around(rotation, translation, pivot, 0.5)
     at = [turn @ x + shift for x in (nose, pivot)]
     assert np.allclose(at[1], rotation @ pivot + translation, atol=1e-6)
     assert at[0][0] < at[1][0] - 0.02
+    turn, shift = orbit.around(rotation, translation, pivot, 0.0, 0.5, 2.0)
+    at = [turn @ x + shift for x in (nose, pivot)]
+    assert at[0][1] > at[1][1] + 0.02  # from above the nose is low
+    assert np.allclose(at[1], (rotation @ pivot + translation) / [1, 1, 2], atol=1e-6)
+
+
+def test_the_camera_goes_a_way(subjects, tmp_path, capsys):
+    """At the times of the file, straight in between; a copy at another place is the same way."""
+    still = pictures(drive(subjects, "anna") / "avatar.mp4")[0]
+    (tmp_path / "way.csv").write_text("Time,yaw,zoom\n0,0,1\n0.1,0,1\n0.3,40,1\n")
+    moved = pictures(drive(subjects, "anna", f"--camera={tmp_path / 'way.csv'}") / "avatar.mp4")[0]
+    far = [np.abs(a.astype(int) - b).mean() for a, b in zip(still, moved, strict=True)]
+    assert far[-1] > 4 * far[0]  # which the film's compression makes
+    at = orbit.read(tmp_path / "way.csv", np.array([0, 0.2, 9.0]))
+    np.testing.assert_allclose(np.degrees(at.yaw), [0, 20, 40])
+    assert at.pitch.tolist() == [0, 0, 0] and at.zoom.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("yaw\n1\n", "is no way of a camera"),
+        ("time,yaw\n0,a\n", "cannot be read"),
+        ("time,yaw\n0\n", "cannot be read"),
+        ("time,yaw\n", "has no rows"),
+        ("time,yaw\n1,0\n0,0\n", "times rise"),
+        ("time,yaw\n0,nan\n", "has no rows of numbers"),
+        ("time,zoom\n0,0\n", "zoom must be"),
+    ],
+)
+def test_what_is_no_way_is_said(tmp_path, text, said):
+    (tmp_path / "way.csv").write_text(text)
+    with pytest.raises(StageError, match=said):
+        orbit.read(tmp_path / "way.csv", np.zeros(1))

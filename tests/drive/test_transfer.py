@@ -88,7 +88,9 @@ def test_the_head_moves_on_the_picture_as_the_driver_s():
     assert np.array_equal(transfer.as_driver(driver, own, absolute=True)[0], driver.R)
     moved = replace(own, times=driver.times, R=rotation, t=translation)
     (a, depth), (b, own_depth) = transfer.on_picture(driver), transfer.on_picture(moved)
-    assert np.allclose(a - np.median(a, 0), b - np.median(b, 0), atol=1e-5)
+    larger = (900 / 256 / np.median(own.t[:, 2])) / (1400 / 512 / np.median(driver.t[:, 2]))
+    assert abs(larger - 1) > 0.05
+    assert np.allclose((a - np.median(a, 0)) * larger, b - np.median(b, 0), atol=1e-5)
     assert np.allclose(depth / np.median(depth), own_depth / np.median(own_depth), atol=1e-5)
     assert np.allclose(np.median(b, 0), np.median(transfer.on_picture(own)[0], 0), atol=1e-5)
 

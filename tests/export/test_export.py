@@ -5,9 +5,10 @@ import importlib.util
 import numpy as np
 import pytest
 
-from avatarmake.avatar import ply, tracked
+from avatarmake.avatar import pixels, ply, tracked
 from avatarmake.avatar.head import Parameters
 from avatarmake.avatar.model import Avatar, view_of
+from avatarmake.avatar.rasteriser import rasterise
 from avatarmake.contract.command import command
 from avatarmake.contract.layout import Subject
 from avatarmake.errors import Exit
@@ -69,6 +70,46 @@ def test_ply_is_upright_where_y_goes_down(exported):
     assert np.allclose(first * scale, axes[:, :, 0] * [1, -1, -1], atol=1e-6)
     assert np.allclose(1 / (1 + np.exp(-columns["opacity"])), opacities, atol=1e-5)
     assert np.allclose(columns["f_dc_0"] * 0.28209479 + 0.5, colours[:, 0], atol=1e-5)
+
+
+def as_viewers_read(path) -> dict[str, np.ndarray]:
+    """By the names of its properties alone, as gsplat's load_ply_to_splats, SuperSplat and Blender's add-on do."""
+    header, _, body = path.read_bytes().partition(b"end_header\n")
+    lines = [line.split() for line in header.decode("ascii").splitlines()]
+    assert lines[0] == ["ply"] and ["format", "binary_little_endian", "1.0"] in lines
+    kinds = {"float": "<f4", "double": "<f8", "uchar": "u1"}
+    row = np.dtype([(words[2], kinds[words[1]]) for words in lines if words[0] == "property"])
+    vertex = np.frombuffer(body, row)
+    assert ["element", "vertex", str(len(vertex))] in lines
+    columns = {"means": "x y z", "sh0": "f_dc_0 f_dc_1 f_dc_2", "scales": "scale_0 scale_1 scale_2",
+               "quats": "rot_0 rot_1 rot_2 rot_3"}  # fmt: skip
+    found = {name: np.stack([vertex[n] for n in names.split()], 1) for name, names in columns.items()}
+    return found | {"opacities": vertex["opacity"]}
+
+
+def test_what_viewers_read_is_the_same_picture(exported):
+    """Of the sequence's first frame, by what 3DGS means by each number: log scales, quaternions with w first, opacity
+    before the sigmoid, colour = 0.5 + SH0 f_dc. Any of them in another order gives another picture."""
+    avatar = Avatar.read(exported)
+    own = tracked.of_dataset(exported.directory("dataset"), "roman")
+    read = as_viewers_read(exported.directory("export") / "sequence" / "00001.ply")
+    w, x, y, z = read["quats"].T.astype(np.float64)
+    rows = [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y), 2 * (x * y + w * z)]
+    rows += [1 - 2 * (x * x + z * z), 2 * (y * z - w * x), 2 * (x * z - w * y), 2 * (y * z + w * x)]
+    turn = np.stack([*rows, 1 - 2 * (x * x + y * y)], 1).reshape(-1, 3, 3)
+    gaussians = (
+        read["means"],
+        turn * np.exp(read["scales"])[:, None],
+        1 / (1 + np.exp(-read["opacities"])),
+        0.5 + 0.28209479177387814 * read["sh0"],
+    )
+    from_the_front = own.R[0] @ np.diag([1, -1, -1])  # whose world has y down
+    camera = (from_the_front, own.t[0], avatar.camera(96))
+    parts = [np.ascontiguousarray(a, np.float32) for a in (*gaussians, *camera[:2])]
+    theirs = pixels.opaque(rasterise(*parts, camera[2]).image)
+    ours = avatar.draw(own.parameters(0), own.R[0], own.t[0], camera[2], body=avatar.body(own).of(0))
+    assert ours.min() < 100  # there is something to see
+    assert np.abs(theirs.astype(int) - ours).max() <= 2  # rounding, and what it makes of the cut at 1/255
 
 
 def test_expressions_and_a_sequence(exported):

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(docker.trouble() is not None, reason=f"no Docker
 
 
 def run(stage: str, film: Subject, *options: str) -> str:
-    process = start(stage, film.name, f"--data={film.data}", *options)
+    process = start("run", stage, film.name, f"--data={film.data}", *options)
     said, _ = process.communicate(timeout=600)
     assert process.returncode == Exit.OK, said
     return said

@@ -9,9 +9,11 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
+from websockets.sync.client import connect
 
 from avatarmake import ROOT, host
 from avatarmake.contract import closure
@@ -21,7 +23,9 @@ from avatarmake.environments import pytorch3d
 from avatarmake.environments.pins import pins
 from avatarmake.errors import Exit, StageError
 from avatarmake.files.digests import digest_files, digest_path
+from stages.live.session import HEADER
 from tests.engine.test_context import append
+from tests.view.conftest import subject  # noqa: F401
 
 pytestmark = pytest.mark.skipif(docker.trouble() is not None, reason=f"no Docker: {docker.trouble()}")
 TORCH_STAGES = ("train", "flame_head_tracker")
@@ -182,16 +186,17 @@ def test_an_edit_in_convert_changes_convert_s_image_only(checkout):
 
 def start(*words: str) -> subprocess.Popen:
     """The host command with the docker engine."""
-    command = [sys.executable, "-u", "-m", "avatarmake", "run", *words]
+    command = [sys.executable, "-u", "-m", "avatarmake", *words]
     environment = os.environ | {"ENGINE": "docker", "PYTHONPATH": str(ROOT)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     return subprocess.Popen(command, env=environment, cwd=ROOT, **pipes)
 
 
-def wait_for(process: subprocess.Popen, words: str) -> None:
+def wait_for(process: subprocess.Popen, words: str) -> str:
+    """-> the line that says so."""
     for line in process.stdout:
         if words in line:
-            return
+            return line
     raise AssertionError(f"'{words}' was never said")
 
 
@@ -202,7 +207,7 @@ def running(client, data: Path) -> list:
 def test_exit_code_and_message_come_through(client, tmp_path):
     video = tmp_path / "a film.mp4"
     video.write_bytes(b"this is no film" * 100)
-    process = start("frames", "roman", f"--data={tmp_path}/data", f"--video={video}")
+    process = start("run", "frames", "roman", f"--data={tmp_path}/data", f"--video={video}")
     said, _ = process.communicate(timeout=120)
     assert process.returncode == Exit.BAD_INPUT, said
     assert "a film.mp4" in said and "Traceback" not in said
@@ -210,8 +215,27 @@ def test_exit_code_and_message_come_through(client, tmp_path):
     assert not running(client, tmp_path / "data")
 
 
+def test_live_is_served_to_this_machine_by_a_container_without_a_network(client, subject):  # noqa: F811
+    """The page, and a frame in which there is no face; then Ctrl-C."""
+    process = start("live", subject.name, f"--data={subject.data}")
+    address = wait_for(process, "live: open ").split()[-1]
+    (container_,) = running(client, subject.data)
+    assert container_.attrs["HostConfig"]["NetworkMode"] == "none" and not container_.ports
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with direct.open(address) as answer:
+        assert b"<canvas" in answer.read()
+    origin = address.rsplit("/", 2)[0]
+    with connect(address.replace("http", "ws") + "socket", origin=origin, proxy=None, max_size=None) as camera:
+        camera.send(HEADER.pack(0, 640, 480, 0) + bytes(4 * 640 * 480))
+        assert json.loads(camera.recv())["state"] == "waiting"
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == Exit.OK and "live: ended" in said, said
+    assert not running(client, subject.data)
+
+
 def test_ctrl_c_stops_the_container(client, tmp_path):
-    process = start("demo", "demo", f"--data={tmp_path}", "--frames=3000")
+    process = start("run", "demo", "demo", f"--data={tmp_path}", "--frames=3000")
     wait_for(process, "demo demo: to do")
     time.sleep(3)
     process.send_signal(signal.SIGINT)
@@ -224,12 +248,12 @@ def test_ctrl_c_stops_the_container(client, tmp_path):
 
 
 def test_a_killed_runner_s_container_is_joined(client, tmp_path):
-    process = start("demo", "demo", f"--data={tmp_path}", "--frames=6", "--size=128")
+    process = start("run", "demo", "demo", f"--data={tmp_path}", "--frames=6", "--size=128")
     wait_for(process, "demo demo: to do")
     process.kill()
     process.communicate()
     assert running(client, tmp_path)
-    again = start("demo", "demo", f"--data={tmp_path}", "--frames=6", "--size=128")
+    again = start("run", "demo", "demo", f"--data={tmp_path}", "--frames=6", "--size=128")
     said, _ = again.communicate(timeout=300)
     assert again.returncode == 0, said
     assert (tmp_path / "demo" / "source" / "stage.json").exists() and not running(client, tmp_path)

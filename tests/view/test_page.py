@@ -86,7 +86,8 @@ def test_it_plays_what_was_tracked(shown, viewed):
 def test_it_plays_a_drive_by_its_name(shown, viewed):
     """The same frames as in the drive's own file, body and all."""
     own = tracked.of_dataset(viewed.directory("dataset"), "small")
-    choose = "const c = document.getElementById('chosen'); c.value = arguments_[0]; c.dispatchEvent(new Event('change'));"
+    choose = "const c = document.getElementById('chosen'); c.value = arguments_[0];"
+    choose += "c.dispatchEvent(new Event('change'));"
     shown.run(f"{choose} avatar.play(false)", "anna")
     shown.run("const t = document.getElementById('time'); t.value = 8; t.dispatchEvent(new Event('input'));")
     options, last, p = shown.run("return [[...document.getElementById('chosen').options].map((o) => o.value),"
