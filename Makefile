@@ -141,6 +141,9 @@ test-numbers: .venv/test/lock.sha256 ##the tests that compare numbers, as on pro
 	@.venv/test/bin/python -m tests.processors $(OPTIONS)
 test-fresh: .venv/test/lock.sha256 ##`make demo` and `make test` as on a machine that has nothing and where nothing is set
 	@.venv/test/bin/python -m tests.fresh_machine
+test-cuda: .venv/test/lock.sha256 ##the CUDA kernels without a GPU: their code for every architecture, and in the simulator
+	@.venv/test/bin/python -m bench.cuda_code
+	@NUMBA_ENABLE_CUDASIM=1 .venv/test/bin/python -m pytest -q tests/train/cuda/simulated.py $(OPTIONS)
 test-images: images .venv/test/lock.sha256 ##the tests of the images, inside them
 	@.venv/test/bin/python -m pytest tests/images $(OPTIONS)
 lint: .venv/test/lock.sha256 ##ruff: style, imports, format of every line
@@ -165,5 +168,5 @@ help:
 
 .DEFAULT_GOAL := help
 .PHONY: help demo live source driver ready $(STAGES) status doctor assets patches flashavatar-tree images base
-.PHONY: test test-numbers test-fresh test-images lint lock clean
+.PHONY: test test-numbers test-fresh test-cuda test-images lint lock clean
 .DELETE_ON_ERROR:
