@@ -55,7 +55,8 @@ def ptx(kernel: Kernel, architectures: Iterable[int] = ARCHITECTURES) -> dict[in
     oldest = min(capabilities.values())
     # numba asks the GPU at hand what it is when it compiles a function that a kernel calls
     numba.cuda.dispatcher.get_current_device = lambda: types.SimpleNamespace(compute_capability=oldest)
-    library, _ = compiler._compile_pyfunc_with_fixup(kernel.function, KERNELS[kernel], cc=oldest)
+    how = dict(device=False, abi="numba", cc=oldest)
+    library, _ = compiler._compile_pyfunc_with_fixup(kernel.function, KERNELS[kernel], **how)
     return {architecture: library.get_asm_strs(cc=cc)[0] for architecture, cc in capabilities.items()}
 
 

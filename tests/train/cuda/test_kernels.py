@@ -24,6 +24,7 @@ def test_kernels_compile_for_every_architecture_to_float32_in_registers():
     for kernel in [k for k in KERNELS if k.__name__ in ("project", "blend_backward", "correct")]:
         codes = ptx(kernel)
         assert list(codes) == list(ARCHITECTURES) and all(f".target sm_{a}\n" in code for a, code in codes.items())
+        assert all(".visible .entry" in code for code in codes.values())
         assert {a: sum(faults(code).values()) for a, code in codes.items()} == dict.fromkeys(codes, 0), kernel.__name__
 
 
