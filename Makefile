@@ -176,6 +176,9 @@ test-numbers: .venv/test/lock.sha256 ##the tests that compare numbers, as on pro
 	@.venv/test/bin/python -m tests.processors $(OPTIONS)
 test-fresh: .venv/test/lock.sha256 ##`make demo` and `make test` as on a machine that has nothing and where nothing is set
 	@.venv/test/bin/python -m tests.fresh_machine
+test-cuda: .venv/test/lock.sha256 ##the CUDA kernels without a GPU: their code for every architecture, and in the simulator
+	@.venv/test/bin/python -m bench.cuda_code
+	@NUMBA_ENABLE_CUDASIM=1 .venv/test/bin/python -m pytest -q tests/train/cuda/simulated.py $(OPTIONS)
 test-images: images .venv/test/lock.sha256 ##the tests of the images, inside them
 	@.venv/test/bin/python -m pytest tests/images $(OPTIONS)
 test-slurm: .venv/test/lock.sha256 ##a batch on a real SLURM of one node, where its packages are: apt-get install slurm-wlm
@@ -201,6 +204,6 @@ help:
 	@echo "There is no target '$@'. Type: make (it lists them)" >&2; exit 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo live source driver ready $(PIPELINE) batch status doctor verify assets patches flashavatar-tree
-.PHONY: images base pack reproduce push pull save load test test-numbers test-fresh test-images test-slurm lint lock clean
+.PHONY: help demo live source driver ready $(PIPELINE) batch status doctor verify assets patches flashavatar-tree images
+.PHONY: base pack reproduce push pull save load test test-numbers test-fresh test-cuda test-images test-slurm lint lock clean
 .DELETE_ON_ERROR:

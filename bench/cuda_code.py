@@ -2,14 +2,15 @@
 
     python -m bench.cuda_code [--architectures 80 86 89 90 100] [--ptxas PATH]
 
-PTX is made by numba-cuda's own compiler. ptxas is in CUDA's toolkit, or in the wheel nvidia-cuda-nvcc (pip download; it
-is not installed here): bin/ptxas of it.
+It ends with 1 where there is any of the first two, or a call. PTX is made by numba-cuda's own compiler. ptxas is in
+CUDA's toolkit, or in the wheel nvidia-cuda-nvcc (pip download; it is not installed here): bin/ptxas of it.
 """
 
 import argparse
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 import types
@@ -54,7 +55,8 @@ def ptx(kernel: Kernel, architectures: Iterable[int] = ARCHITECTURES) -> dict[in
     oldest = min(capabilities.values())
     # numba asks the GPU at hand what it is when it compiles a function that a kernel calls
     numba.cuda.dispatcher.get_current_device = lambda: types.SimpleNamespace(compute_capability=oldest)
-    library, _ = compiler._compile_pyfunc_with_fixup(kernel.function, KERNELS[kernel], cc=oldest)
+    how = dict(device=False, abi="numba", cc=oldest)
+    library, _ = compiler._compile_pyfunc_with_fixup(kernel.function, KERNELS[kernel], **how)
     return {architecture: library.get_asm_strs(cc=cc)[0] for architecture, cc in capabilities.items()}
 
 
@@ -83,14 +85,19 @@ def main() -> None:
     args = parser.parse_args()
     began = time.process_time()
     made = {kernel: ptx(kernel, args.architectures) for kernel in KERNELS}
-    print(f"{time.process_time() - began:.1f} s of CPU for {len(KERNELS)} kernels, {len(args.architectures)} architectures")
+    seconds = time.process_time() - began
+    print(f"{seconds:.1f} s of CPU for {len(KERNELS)} kernels, {len(args.architectures)} architectures")
+    wrong = False
     for kernel, codes in made.items():
         for architecture, code in codes.items():
-            found = ", ".join(f"{count} {name}" for name, count in faults(code).items() if count) or "float32 only"
-            line = f"{kernel.__name__}, sm_{architecture}: {found}"
+            found = ", ".join(f"{count} {name}" for name, count in faults(code).items() if count)
+            wrong |= bool(found)
+            line = f"{kernel.__name__}, sm_{architecture}: {found or 'float32 only'}"
             if args.ptxas:
                 line += ", {} registers, {} bytes spilled, {} shared".format(*resources(code, architecture, args.ptxas))
             print(line)
+    if wrong:
+        sys.exit("float64, local memory or calls where none are wanted")
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def _rotation(w, i, j, k):
     )
 
 
-@nb.njit(fastmath=STRICT)
+@nb.njit(fastmath=STRICT, inline="always")
 def place(
     g, x, vertices, corners, weights, spacing, step, start_scale, start_opacity, low, high,
     means, axes, opacities, colours,
@@ -96,7 +96,7 @@ def _bind(x, vertices, corners, weights, spacing, step, start_scale, start_opaci
     return means, axes, opacities, colours
 
 
-@nb.njit(fastmath=STRICT)
+@nb.njit(fastmath=STRICT, inline="always")
 def place_backward(
     g, d_means, d_axes, d_opacities, d_colours, x, opacities, vertices, corners, weights, spacing,
     step, start_scale, low, high, d_x,

@@ -15,7 +15,7 @@ BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-15
 MANY = 50_000  # numbers that are worth waiting for another thread
 
 
-@nb.njit(fastmath=STRICT)
+@nb.njit(fastmath=STRICT, inline="always")
 def move(i, parameter, gradient, first, second, rate, root_bias, keep):
     """One step of number i: p = keep p - rate first / (root_bias sqrt(second) + EPSILON), biases in the rates."""
     g = gradient[i]

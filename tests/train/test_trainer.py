@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -224,10 +225,32 @@ def test_adam_is_the_paper_s():
 
 def test_devices():
     assert choose("auto").device.type in ("cpu", "cuda")
-    with pytest.raises(StageError) as e:
-        choose("tpu")
-    assert e.value.exit == Exit.USAGE
+    for wrong in (("tpu",), ("cpu", "own2"), ("cpu", "gsplat")):
+        with pytest.raises(StageError) as e:
+            choose(*wrong)
+        assert e.value.exit == Exit.USAGE
     if not torch.cuda.is_available():
-        with pytest.raises(StageError, match="no|none") as e:
-            choose("cuda")
-        assert e.value.exit == Exit.ENVIRONMENT
+        for wanted in (("cuda",), ("cuda", "gsplat"), ("auto", "gsplat")):
+            with pytest.raises(StageError, match="there is none") as e:
+                choose(*wanted)
+            assert e.value.exit == Exit.ENVIRONMENT
+
+
+def test_several_frames_a_step(small):
+    one, three = new(small), new(small)
+    three.schedule = replace(three.schedule, views=3)
+    frames = [[i for i, _ in three.views_of(step)] for step in (0, 1)]
+    assert sum(frames, []) == [one.schedule.frame(k, one.split.train, one.line) for k in range(6)]
+    before = three.avatar.network.base.detach().clone()
+    three.step()
+    assert (three.avatar.network.base != before).any() and three.optimiser.steps == three.steps == 1
+    assert np.flatnonzero(three.poses.steps).tolist() == sorted(frames[0])
+
+
+def test_pictures_of_the_first_resolution_make_room_for_the_second(small):
+    trainer = new(small, iterations=4)
+    trainer.schedule = Schedule(4, 64, 0.5, 0)
+    trainer.schedule.resolution_at = lambda step: 32 if step < 2 else 64
+    for _ in range(4):
+        trainer.step()
+    assert {key[0] for key in trainer.dataset._kept} == {64, "mesh"}

@@ -4,7 +4,9 @@ import math
 from collections.abc import Callable
 
 from numba import config, cuda
+from numba.cuda.core import config as cuda_config
 
+cuda_config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # one warp for a camera is as meant
 SIMULATED = bool(config.ENABLE_CUDASIM)  # NUMBA_ENABLE_CUDASIM=1: no GPU, threads of Python, tensors of the CPU
 THREADS = 128  # a block, where each thread has one Gaussian, pixel or number to itself
 

@@ -100,6 +100,8 @@ class CudaTrainer(Trainer):
         if self._frames is not None:
             self._frames.close()
         self._step = self._frames = None
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()  # what PyTorch keeps for itself does not count as free
         device, rows = self.avatar.backend.device, SPAN * self.schedule.views
         self._frames = Frames(self.dataset, resolution, device, min(rows, len(self.dataset)))
         self._make_step()
