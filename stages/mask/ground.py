@@ -24,7 +24,7 @@ NEAR, AROUND = (5, 5), (15, 15)  # pixels of the quarter-size image: whose colou
 FALLBACK = np.float32(0.02)  # weight of what is around against what is near
 NOISE = np.float32(4)  # grey levels that a ground varies by at least
 ALIKE, UNLIKE = 3.0, 6.0  # times n: |F - B| from which, and from which alone, colours are believed
-EMPTY, FULL = 0.05, 0.75  # shares of the way that are as good as 0 and 1: neither ground nor hair is of one colour
+EMPTY, FULL = 0.05, 0.8  # shares of the way that are as good as 0 and 1: neither ground nor hair is of one colour
 INSIDE = 0.7, 0.95  # alpha, blurred, from which there is less and no doubt that this is the person
 BETTER, DOUBTFUL = 0.55, 0.75  # of the n without it: n by the plate up to which it is believed, and from which not
 

@@ -25,7 +25,7 @@ HALF_CHEST = 0.1
 UNDER_THE_CHIN = (-0.02, 0.035)  # metres below it: neck, unless the collar is high
 LONG_HAIR = 0.06  # metres below the chin
 THICK_HAIR = 0.12  # metres beyond skull and face
-COLLAR_SIDE, COLLAR_MIDDLE = -0.04, 0.03  # metres below the chin, from where on clothes are likely
+COLLAR_SIDE, COLLAR_MIDDLE = -0.05, 0.03  # metres below the chin, from where on clothes are likely
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,24 @@ def test_composite_is_flashavatar_s(own):
     assert half.pixels.shape == (3, 32, 32) and (half.labels & MOUTH).sum() == 16
 
 
+def test_no_ground_is_left_in_soft_edges(own):
+    """A dark head with a soft outline on a bright ground: over black, what is left of it is its own colour."""
+    dataset, masks = own
+    x = np.arange(64, dtype=np.float32)
+    alpha = np.rint(255 * np.clip((40 - x) / 12, 0, 1)) * np.ones((64, 1))
+    head, ground = np.array([60, 40, 30]), np.array([180, 200, 240])
+    image = np.rint(ground + alpha[..., None] / 255 * (head - ground)).astype(np.uint8)
+    images.write_png(layout.dataset_image(dataset, 1), image)
+    images.write_png(layout.alpha_mask(masks, 1), alpha.astype(np.uint8))
+    for part in ("neckhead", "mouth"):
+        full = np.full((64, 64), 255 if part == "neckhead" else 0, np.uint8)
+        images.write_png(layout.parsing_mask(masks, 1, part), full)
+    picture = Dataset(dataset, masks).picture(0, 64)
+    wanted = (alpha[..., None] / 255 * head).transpose(2, 0, 1)
+    rim = np.abs((alpha[..., None] / 255 * image).transpose(2, 0, 1) - wanted).max()  # as FlashAvatar has it
+    assert rim > 35 and np.abs(picture.over_black() - wanted).max() < rim / 6
+
+
 def test_a_mask_of_another_size_is_named(own):
     dataset, masks = own
     images.write_png(layout.parsing_mask(masks, 2, "mouth"), np.zeros((10, 12), np.uint8))
