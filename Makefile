@@ -19,6 +19,15 @@ train: convert mask     ##Gaussians on the head, moved by the expression  [DEVIC
 view: train             ##one page with the avatar in it, alive: opens anywhere, needs no network
 report: view            ##a page with that, the video, the figures, the worst frames
 ##
+##In the place of the first three, data that others have tracked:
+import: ready           ##FlashAvatar's, metrical-tracker's, INSTA's, VHAP's:  make import ID=roman FROM=folder [KIND=...] [LINK=1]
+	$(call run,imported) $(call given,imported)
+ifneq ($(filter import,$(MAKECMDGOALS)),)
+frames: import
+options.frames =
+options.track =
+endif
+##
 ##What an avatar is for:
 drive: train driver     ##with another's performance:  make drive ID=roman BY=anna, film.mp4, face.csv, move.npz, tour  [POSE=own]
 live: train             ##with a camera, on this machine alone: it does what you do  [OPTIONS="--focal 1.2"]
@@ -35,6 +44,7 @@ PYTHON     ?= $(shell command -v python3.11 || echo python3)
 DATA       ?= data
 DEMO_TRAIN ?= --resolution 256 --iterations 3000
 export BY POSE GAIN YAW CAMERA SIZE BACKGROUND
+export FROM KIND
 export ID VIDEO FPS PERSON TURN HEAD_MODEL SHARD TRACKER DETECTOR LABELS NUMBERING PARSER MATTING DEVICE DATA ASSETS \
        ENGINE BASE PYTORCH3D VERBOSE TO GET ACCEPT
 
@@ -43,13 +53,15 @@ export ID VIDEO FPS PERSON TURN HEAD_MODEL SHARD TRACKER DETECTOR LABELS NUMBERI
 paren := (
 for_make = $(strip $(foreach mark,$$$$ $$$(paren) $${,$(findstring $(mark),$(value $(1)))))
 as_typed = $(if $(call for_make,$(1)),$($(1)),$(value $(1)))
-$(foreach path,VIDEO BY LABELS DATA ASSETS TO PYTORCH3D,$(if $(filter command,$(firstword $(origin $(path)))),\
+$(foreach path,VIDEO FROM BY LABELS DATA ASSETS TO PYTORCH3D,$(if $(filter command,$(firstword $(origin $(path)))),\
   $(eval override $(path) := $$(call as_typed,$(path)))))
 
 # How a variable becomes an option. Its value reaches the shell through the environment, so it may hold spaces.
 option = $(if $(value $(1)),$(2)="$$$(1)")
 options.frames = $(call option,VIDEO,--video) $(call option,FPS,--fps) $(call option,PERSON,--person) \
                  $(call option,TURN,--turn)
+options.imported = $(call option,FROM,--source) $(call option,KIND,--kind) $(call option,FPS,--fps) \
+                 $(call option,HEAD_MODEL,--head-model) $(if $(LINK),--link)
 options.track  = $(call option,HEAD_MODEL,--head-model) $(call option,SHARD,--shard) $(call option,DETECTOR,--detector) \
                  $(if $(filter 0,$(REFINE)),--no-refine) $(if $(filter 1,$(REFINE)),--refine)
 options.flame_head_tracker = $(call option,DEVICE,--device)
@@ -64,7 +76,7 @@ options.drive  = $(call option,BY,--by) $(call option,POSE,--pose) $(call option
 help/%: .venv/host/lock ##list them:  make help/train
 	@$(HOST) run "$*" --help
 # OPTIONS are for the last stage that is named on the command line.
-last = $(lastword $(filter $(STAGES),$(MAKECMDGOALS)))
+last = $(lastword $(filter $(STAGES) imported,$(MAKECMDGOALS:import=imported)))
 
 # TRACKER=flame-head-tracker is a stage of its own, which writes what `track` writes and takes other options.
 tracker = $(if $(filter flame-head-tracker,$(TRACKER)),flame_head_tracker,track)
@@ -79,8 +91,8 @@ $(STAGES): ready
 	$(call run,$@) $(call given,$@)
 # Before the first stage: what all of them need is made or fetched, and what cannot be had is said.
 ready: .venv/host/lock
-	@$(HOST) ready "$$ID" --data="$$DATA" $(goals) $(foreach stage,$(STAGES),then $(stage) $(call given,$(stage)))
-goals = $(filter $(STAGES),$(MAKECMDGOALS)) $(if $(filter live,$(MAKECMDGOALS)),train) $(if $(filter demo,$(MAKECMDGOALS)),report) $(filter demo,$(ID))
+	@$(HOST) ready "$$ID" --data="$$DATA" $(goals) $(foreach stage,imported $(STAGES),then $(stage) $(call given,$(stage)))
+goals = $(if $(filter import,$(MAKECMDGOALS)),imported) $(filter $(STAGES),$(MAKECMDGOALS)) $(if $(filter live,$(MAKECMDGOALS)),train) $(if $(filter demo,$(MAKECMDGOALS)),report) $(filter demo,$(ID))
 
 ifneq ($(filter demo,$(MAKECMDGOALS)),)
   ifneq ($(filter-out demo,$(ID)),)
@@ -102,7 +114,7 @@ driver: ready
 	  $(MAKE) --no-print-directory track ID="$$name" VIDEO="$$BY" OPTIONS= ;; esac
 
 ifeq ($(ID),)
-  ifneq ($(filter $(STAGES) live status flashavatar-tree,$(MAKECMDGOALS)),)
+  ifneq ($(filter $(STAGES) import live status flashavatar-tree,$(MAKECMDGOALS)),)
     $(error Which subject? Type: make $(MAKECMDGOALS) ID=roman)
   endif
 endif
@@ -125,7 +137,7 @@ flashavatar-tree: .venv/host/lock ##what FlashAvatar's own train.py reads:  make
 
 ##
 ##Images. ENGINE=auto|docker|local says where stages run; auto takes Docker once the images are there:
-IMAGES = image/demo $(STAGES:%=image/%) image/flame_head_tracker image/live
+IMAGES = image/demo $(STAGES:%=image/%) image/flame_head_tracker image/live image/imported
 images: $(IMAGES)       ##build what has changed of all images, and list their sizes
 	@$(HOST) images
 image/%: .venv/host/lock ##build one stage's image:  make image/convert  [PYTORCH3D=folder, for flame_head_tracker's]
@@ -164,6 +176,6 @@ help:
 	@echo "There is no target '$@'. Type: make (it lists them)" >&2; exit 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo live source driver ready $(STAGES) status doctor assets patches flashavatar-tree images base
+.PHONY: help demo import live source driver ready $(STAGES) status doctor assets patches flashavatar-tree images base
 .PHONY: test test-numbers test-fresh test-images lint lock clean
 .DELETE_ON_ERROR:

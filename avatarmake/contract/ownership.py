@@ -15,7 +15,7 @@ import os
 import stat
 from pathlib import Path
 
-from avatarmake.contract.pipeline import WRITER
+from avatarmake.contract.pipeline import IMPORTER, WRITER
 from avatarmake.contract.receipts import RECEIPT, SUMS, is_file, listed, receipt, there, vouched
 from avatarmake.errors import StageError
 from avatarmake.files.digests import digest_path
@@ -65,6 +65,8 @@ def _again(directory: Path) -> str:
     name, parent = directory.name.removesuffix(".partial"), directory.parent
     if name not in WRITER and parent.name in WRITER:
         return f"make {WRITER[parent.name]} ID={parent.parent.name} BY={name}"
+    if name == IMPORTER:
+        return f"make import ID={parent.name}"
     return f"make {WRITER.get(name, '<stage>')} ID={parent.name}"
 
 

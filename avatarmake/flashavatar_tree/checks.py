@@ -25,6 +25,7 @@ class Checked:
     frames: int
     head_model: str
     digests: dict[str, str]
+    about: dict[str, str | float]  # what `make import` wants to know of the tree, and no file of it says
 
     def notes(self) -> list[str]:
         """What a person should know before training on it."""
@@ -62,7 +63,8 @@ def check(subject: Subject) -> Checked:
         if channels:
             _check_images(folder, channels)
     _check_frames(dataset, frames)
-    return Checked(frames, index["head_model"], digests)
+    about = {name: index[name] for name in ("head_model", "head_model_digest", "fps")}
+    return Checked(frames, index["head_model"], digests, about)
 
 
 def folders(subject: Subject) -> dict[Path, int]:
