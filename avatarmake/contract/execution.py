@@ -35,7 +35,8 @@ def execute(
     """Run a stage into its .partial directory and publish it. Raises StageError; leaves .partial for a rerun."""
     recover_if_torn(stage, subject)
     again = any(f.metadata.get("again") and getattr(config, f.name) for f in fields(config))
-    if not force and not again and (line := standing(stage, subject, config)):
+    given = [f.name for f in fields(config) if getattr(config, f.name) != f.default]
+    if not force and not again and (line := standing(stage, subject, given)):
         print(line, flush=True)
         return
     config = stage.resolve(subject, config)

@@ -6,6 +6,7 @@ converter that writes the same bytes does not cost a new training.
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -108,11 +109,12 @@ def is_done(stage: Stage, subject: Subject, config: Any, parts: dict[str, str]) 
     return True, f"{stage.name} {subject.name}: nothing to do, {place} is up to date"
 
 
-def standing(stage: Stage, subject: Subject, config: Any) -> str:
+def standing(stage: Stage, subject: Subject, given: Collection[str] = ()) -> str:
     """The line that says that an import stands in a stage's place; "" where the stage has to look itself.
 
     What was brought stands as long as what it was brought with does: no edit of ours and no missing video changes it.
-    Raises StageError where files of it are gone, and for options that would make something else of it.
+    `given`: the options of this call. Raises StageError where files of it are gone, and for options that would make
+    something else of it.
     """
     if stage.name == IMPORTER or stage.part or not stage.writes:
         return ""
@@ -125,9 +127,9 @@ def standing(stage: Stage, subject: Subject, config: Any) -> str:
             return ""
     if gone := lacking(place):
         raise StageError(f"{gone} of its files are gone", place, f"Run: make import ID={subject.name}")
-    asked = [f for f in fields(config) if f.metadata.get("key", True) or f.metadata.get("input")]
-    if given := [f.name.upper() for f in asked if getattr(config, f.name) != f.default]:
-        what = f"was imported, and {', '.join(given)} would make something else of it"
+    lasting = [f.name for f in fields(stage.config) if f.metadata.get("key", True) or f.metadata.get("input")]
+    if asked := [name.upper() for name in lasting if name in given]:
+        what = f"was imported, and {', '.join(asked)} would make something else of it"
         again = f"make {WRITER[stage.writes]} ID={subject.name} ... OPTIONS=--force"
         raise StageError(what, place, f"Leave it out; or to make it anew: {again}", Exit.USAGE)
     return f"{stage.name} {subject.name}: nothing to do, {place} was imported"

@@ -64,7 +64,7 @@ class Request:
 
     def standing(self) -> str:
         """The line that says that what was imported stands in the stage's place, or ""."""
-        return "" if self.again else standing(self.stage, self.subject, self.config)
+        return "" if self.again else standing(self.stage, self.subject, self.given)
 
     @property
     def again(self) -> bool:

@@ -5,6 +5,7 @@ as the images; it reads K's focal lengths from 00000.frame and its principal poi
 """
 
 import json
+import os
 from pathlib import Path
 
 from avatarmake.errors import Exit, StageError
@@ -13,12 +14,14 @@ from stages.imported.found import Found, Mask, Shot, counted, numbered
 from stages.imported.frame_files import FrameFiles
 
 MARK = "avatarmake.json"  # what `make flashavatar-tree` leaves beside its folders
+FOLDERS = ("imgs", "alpha", "parsing")
 PICTURES = (".jpg", ".jpeg", ".png")
 SUFFIXES = {"neckhead": "_neckhead", "mouth": "_mouth"}
 
 
 def is_one(folder: Path) -> bool:
-    return (folder / "imgs").is_dir() or (folder / "dataset").is_dir() and (folder / "metrical-tracker").is_dir()
+    both = (folder / "dataset").is_dir() and (folder / "metrical-tracker").is_dir()
+    return os.path.lexists(folder / "imgs") or both
 
 
 def read(folder: Path, subject: str) -> Found:
@@ -66,8 +69,8 @@ def _masks(home: Path) -> dict[str, dict[int, Path]]:
 def _places(folder: Path, subject: str) -> tuple[Path, Path]:
     """The folder with imgs, and the one with the .frame files."""
     home = folder
-    if not (folder / "imgs").is_dir():
-        homes = sorted(p.parent for p in (folder / "dataset").glob("*/imgs"))
+    if not os.path.lexists(folder / "imgs"):
+        homes = sorted(p for p in (folder / "dataset").iterdir() if os.path.lexists(p / "imgs"))
         named = [p for p in homes if p.name == subject] or homes
         if len(named) != 1:
             names = ", ".join(p.name for p in homes) or "none"
@@ -75,12 +78,13 @@ def _places(folder: Path, subject: str) -> tuple[Path, Path]:
             raise StageError(what, folder / "dataset", f"Name one: FROM={folder}/dataset/...", Exit.USAGE)
         home = named[0]
     beside = home.parent.parent / "metrical-tracker" / "output" / home.name / "checkpoint"
+    for place in (*(home / name for name in FOLDERS), home / "checkpoint", beside):
+        if place.is_symlink() and not place.exists():
+            what = "is a link that leads nowhere from here: a container sees the folder FROM and no other"
+            raise StageError(what, place, "Use copies (make flashavatar-tree COPY=1), or ENGINE=local")
     for checkpoint in (home / "checkpoint", beside):
         if checkpoint.is_dir():
             return home, checkpoint
-        if checkpoint.is_symlink():
-            what = "is a link that leads nowhere from here: a container sees the folder FROM and no other"
-            raise StageError(what, checkpoint, "Use copies (make flashavatar-tree COPY=1), or ENGINE=local")
     what = "has no checkpoint/ beside its imgs/, nor is there"
     raise StageError(f"{what} {beside}", home, "Put metrical-tracker's checkpoint/ there")
 

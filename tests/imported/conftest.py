@@ -9,7 +9,7 @@ from avatarmake.contract.command import command
 from avatarmake.contract.layout import Subject
 from avatarmake.contract.receipts import receipt
 from stages.imported import STAGE, __main__, evidence
-from tests import flame_model
+from tests import flame_model, synthetic
 
 
 @pytest.fixture(scope="session")
@@ -17,16 +17,11 @@ def flame_pickle(tmp_path_factory):
     return flame_model.write(tmp_path_factory.mktemp("flame") / "generic_model.pkl")
 
 
-@pytest.fixture(scope="session")
-def flame_cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture
-def flame(tmp_path, flame_pickle, flame_cache, monkeypatch):
-    """A user who has FLAME 2020."""
+def flame(tmp_path, flame_pickle, monkeypatch):
+    """A user who has FLAME 2020; of the head model made of it, which takes seconds, a small one is enough here."""
     monkeypatch.setenv("AVATARMAKE_ASSETS", str(tmp_path / "assets"))
-    monkeypatch.setenv("AVATARMAKE_CACHE", str(flame_cache))
+    monkeypatch.setattr(__main__, "_head", lambda name: synthetic.small_head())
     place = assets.folder() / assets.manifest()["flame2020"].file
     place.parent.mkdir(parents=True)
     place.symlink_to(flame_pickle)

@@ -77,7 +77,7 @@ def expression(i: int, count: int = 100) -> np.ndarray:
 # --- metrical-tracker ------------------------------------------------------------------------------------------------
 
 
-def payload(i: int, k: np.ndarray, size: tuple[int, int] = (512, 512), shapes: int = 300, expressions: int = 100) -> dict:
+def payload(i: int, k: np.ndarray, size=(512, 512), shapes: int = 300, expressions: int = 100) -> dict:
     """What save_checkpoint writes: batch axes of 1, frame_id as text, the camera a second time in PyTorch3D's terms."""
     r, t = pose(i)
     w, h = size
@@ -200,7 +200,7 @@ def insta(root: Path, centre: tuple[float, float] = (250, 261), checkpoint: bool
     return root
 
 
-# --- VHAP, GaussianAvatars ---------------------------------------------------------------------------------------------
+# --- VHAP, GaussianAvatars -------------------------------------------------------------------------------------------
 
 
 def rigid(i: int) -> dict[str, np.ndarray]:
@@ -213,7 +213,7 @@ def rigid(i: int) -> dict[str, np.ndarray]:
 
 
 def vhap(root: Path, size=(550, 802), centre=(270.0, 390.0), cameras=(0,), expressions=100, shapes=300, still=False):
-    """An export: OpenGL cameras, cy counted from below, npz for each time step. Where BLOB is drawn is `moved`'s word."""
+    """An export: OpenGL cameras, cy counted from below, an npz for each time step. Its pictures are empty."""
     frames, (w, h) = [], size
     for camera in cameras:
         pose_gl = opengl_camera(camera)
@@ -248,7 +248,7 @@ def static_offset() -> np.ndarray:
     return np.random.default_rng(9).normal(scale=1e-3, size=(5143, 3)).astype(np.float32)
 
 
-# --- flame-head-tracker ------------------------------------------------------------------------------------------------
+# --- flame-head-tracker ----------------------------------------------------------------------------------------------
 
 
 def head_tracker(root: Path, pictures: str = "inside", neck: float = 0.0, gaps: tuple = (2,), smile=1.0) -> Path:

@@ -104,7 +104,7 @@ def test_tensors_of_a_gpu(tmp_path):
     np.testing.assert_array_equal(record.R, content["opencv"]["R"][0])
 
 
-# --- masks -------------------------------------------------------------------------------------------------------------
+# --- masks -----------------------------------------------------------------------------------------------------------
 
 
 def test_masks_of_0_and_1(tmp_path, subject, bring):
@@ -146,7 +146,7 @@ def test_insta_with_expressions_and_an_identity(tmp_path):
     np.testing.assert_allclose(found.shots[3].record.t, t, atol=1e-6)
 
 
-# --- VHAP --------------------------------------------------------------------------------------------------------------
+# --- VHAP ------------------------------------------------------------------------------------------------------------
 
 
 def test_of_several_cameras_the_most_frontal_one(tmp_path):
@@ -177,7 +177,7 @@ def test_vhap_pads_as_well(tmp_path):
     assert "its expression has 50 numbers of 100: the rest is zero" in found.notes
 
 
-# --- flame-head-tracker ------------------------------------------------------------------------------------------------
+# --- flame-head-tracker ----------------------------------------------------------------------------------------------
 
 
 def test_pictures_beside_the_results(tmp_path, subject, bring):
