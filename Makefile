@@ -24,8 +24,6 @@ import: ready           ##FlashAvatar's, metrical-tracker's, INSTA's, VHAP's:  m
 	$(call run,imported) $(call given,imported)
 ifneq ($(filter import,$(MAKECMDGOALS)),)
 frames: import
-options.frames =
-options.track =
 endif
 ##
 ##What an avatar is for:
@@ -70,6 +68,12 @@ options.mask   = $(call option,LABELS,--labels) $(call option,NUMBERING,--number
 options.train  = $(call option,DEVICE,--device)
 options.drive  = $(call option,BY,--by) $(call option,POSE,--pose) $(call option,GAIN,--gain) $(call option,YAW,--yaw) \
                  $(call option,CAMERA,--camera) $(call option,SIZE,--size) $(call option,BACKGROUND,--background)
+
+# What was just imported takes no options of the stages that make it: HEAD_MODEL and FPS are the import's.
+ifneq ($(filter import,$(MAKECMDGOALS)),)
+options.frames =
+options.track =
+endif
 
 ##
 ##Any stage takes more options of its own:  make train ID=roman OPTIONS="--iterations 5000"

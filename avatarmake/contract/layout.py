@@ -1,7 +1,7 @@
 """Where each artefact of a subject lives. No other module spells a path of the shared volume.
 
-    data/<ID>/imported/  import.json, evidence.jpg   imported (`make import`), with the next four
     data/<ID>/source/    video.mp4, truth.npz        demo (only the demo subject has one)
+    data/<ID>/imported/  import.json, evidence.jpg   imported (`make import`), which brings the next four with it
     data/<ID>/frames/    00001.jpg ..., crop.json    frames
     data/<ID>/tracking/  0.npz ..., tracker.json     track
     data/<ID>/dataset/   checkpoint/ imgs/ index.json  convert

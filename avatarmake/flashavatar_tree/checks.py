@@ -1,6 +1,6 @@
 """What FlashAvatar would stumble over, found before it does: it counts files, and reads one camera for all frames."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from avatarmake.contract import layout
@@ -25,7 +25,7 @@ class Checked:
     frames: int
     head_model: str
     digests: dict[str, str]
-    about: dict[str, str | float]  # what `make import` wants to know of the tree, and no file of it says
+    about: dict[str, str | float] = field(default_factory=dict)  # what no file of the tree says, for `make import`
 
     def notes(self) -> list[str]:
         """What a person should know before training on it."""
