@@ -23,7 +23,7 @@ def refuse_what_others_made(stage: Stage, subject: Subject) -> None:
         if maker != stage.name:
             what = f"was made by {maker}, and an import would put another in its place"
             raise StageError(what, place, "Give another ID=, or to replace it: make import ... OPTIONS=--force")
-        if theirs := strangers(place):
+        if theirs := strangers(place, taken_over=False):
             raise refusal(place, theirs)
 
 

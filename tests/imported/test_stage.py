@@ -101,6 +101,30 @@ def test_a_second_time_there_is_nothing_to_do(theirs, bring):
     assert "to do again, changed: source" in bring(theirs)[1]
 
 
+def test_an_import_takes_the_place_of_the_last_one(theirs, subject, bring):
+    """Masks too, which are the user's: these are copies, and nobody has changed them."""
+    bring(theirs)
+    assert bring(theirs, "--fps", "30")[0] == Exit.OK
+    assert not (subject.root / ".aside").exists()
+    layout.parsing_mask(subject.directory("masks"), 1, "mouth").write_bytes(b"edited")
+    code, said = bring(theirs, "--fps", "25")
+    assert code == Exit.BAD_INPUT and "parsing/00001_mouth.png" in said
+    assert bring(theirs, "--fps", "25", "--force")[0] == Exit.OK
+    assert [p.name for p in (subject.root / ".aside").rglob("*") if p.is_file()] == ["00001_mouth.png"]
+
+
+def test_without_the_head_model_training_asks_for_the_comparison(theirs, subject, bring):
+    """Once FLAME is there: its version is not known to be that of the data."""
+    from avatarmake import head_model
+    from avatarmake.errors import StageError
+
+    bring(theirs)
+    index = json.loads((subject.directory("dataset") / "index.json").read_text())
+    assert index["head_model"] == "flame" and index["head_model_digest"] == ""
+    with pytest.raises(StageError, match="make import ID=roman"):
+        head_model.refuse_another(small(), index["head_model_digest"], subject.root, "roman", "")
+
+
 def test_the_same_bytes_each_time(theirs, subject, bring, tmp_path):
     bring(theirs)
     other = Subject(tmp_path / "other", "roman")
