@@ -17,6 +17,7 @@ from avatarmake.errors import StageError
 from avatarmake.formats import images
 from avatarmake.formats.frame import FrameRecord
 from avatarmake.geometry import cameras, rotations
+from avatarmake.geometry.jitter import RIGID
 from avatarmake.head_model.landmark_names import FACE_OVAL
 from avatarmake.head_model.model import HeadModel
 from stages.imported import parameters
@@ -140,10 +141,28 @@ def _by_pose(found: Evidence, records: list[FrameRecord]) -> None:
             "Its K is of another size, its pictures are cropped otherwise, or its camera's axes are another's",
         )
     found.lines.append(f"{said} those fitted to {len(turned)} pictures (without FLAME nothing finer can be compared)")
-    near = {j for i in found.seen for j in (i - 1, i, i + 1) if 0 <= j < len(records)}
-    origin = np.zeros((1, 3))
-    shown = {j: cameras.project(origin, records[j].R, records[j].t, k)[0] for j in near}
-    _paired(found, {i: seen[ids].mean(0) for i, seen in found.seen.items()}, shown)
+    centres = {i: seen[list(RIGID)].mean(0) for i, seen in found.seen.items()}
+    middle = _middle(centres, records, k)
+    near = {j for i in centres for j in (i - 1, i, i + 1) if 0 <= j < len(records)}
+    _paired(found, centres, {j: cameras.project(middle[None], *_view(records[j]), k)[0] for j in near})
+
+
+def _view(record: FrameRecord) -> tuple[np.ndarray, np.ndarray]:
+    return record.R.astype(np.float64), record.t.astype(np.float64)
+
+
+def _middle(centres: dict[int, np.ndarray], records: list[FrameRecord], k: np.ndarray) -> np.ndarray:
+    """(3,) the middle of the face in the head's own axes: the point c that is seen at `centres`, by least squares.
+
+    Where d is the ray to a centre, (R c + t) x d = 0. A head that hardly turns does not say how deep it lies: little.
+    """
+    rows, sides = [0.01 * np.eye(3)], [np.zeros(3)]
+    for i, (x, y) in centres.items():
+        r, t = _view(records[i])
+        across = rotations.skew(np.linalg.solve(k, np.array([x, y, 1.0])))
+        rows.append(across @ r)
+        sides.append(-across @ t)
+    return np.linalg.lstsq(np.concatenate(rows), np.concatenate(sides), rcond=None)[0]
 
 
 def _pose(points: np.ndarray, seen: np.ndarray, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
