@@ -19,6 +19,13 @@ train: convert mask     ##Gaussians on the head, moved by the expression  [DEVIC
 view: train             ##one page with the avatar in it, alive: opens anywhere, needs no network
 report: view            ##a page with that, the video, the figures, the worst frames
 ##
+##In the place of the first three, data that others have tracked:
+import: ready           ##FlashAvatar's, metrical-tracker's, INSTA's, VHAP's:  make import ID=roman FROM=folder [KIND=...] [LINK=1]
+	$(call run,imported) $(call given,imported)
+ifneq ($(filter import,$(MAKECMDGOALS)),)
+frames: import
+endif
+##
 ##What an avatar is for:
 drive: train driver     ##with another's performance:  make drive ID=roman BY=anna, film.mp4, face.csv, move.npz, tour  [POSE=own]
 live: train             ##with a camera, on this machine alone: it does what you do  [OPTIONS="--focal 1.2"]
@@ -36,7 +43,7 @@ DATA       ?= data
 DEMO_TRAIN ?= --resolution 256 --iterations 3000
 export BY POSE GAIN YAW CAMERA SIZE BACKGROUND LIST STAGES ON AT_ONCE CORES SHARDS CLAIM REGISTRY
 export ID VIDEO FPS PERSON TURN HEAD_MODEL SHARD TRACKER DETECTOR LABELS NUMBERING PARSER MATTING DEVICE RASTERISER DATA \
-       ASSETS ENGINE IMAGES BASE PYTORCH3D TORCH VERBOSE TO FROM GET ACCEPT WITH PACK ONLY
+       ASSETS ENGINE IMAGES BASE PYTORCH3D TORCH VERBOSE TO FROM KIND GET ACCEPT WITH PACK ONLY
 
 # A path is taken as it is typed: make would eat the $ of VIDEO='a$b.mp4'. What is written for make ($$, $(HOME)) is left
 # to it, and so is the environment, which it does not touch.
@@ -51,6 +58,8 @@ $(foreach path,VIDEO BY CAMERA LABELS DATA ASSETS TO FROM PACK PYTORCH3D LIST,\
 option = $(if $(value $(1)),$(2)="$$$(1)")
 options.frames = $(call option,VIDEO,--video) $(call option,FPS,--fps) $(call option,PERSON,--person) \
                  $(call option,TURN,--turn)
+options.imported = $(call option,FROM,--source) $(call option,KIND,--kind) $(call option,FPS,--fps) \
+                 $(call option,HEAD_MODEL,--head-model) $(if $(LINK),--link)
 options.track  = $(call option,HEAD_MODEL,--head-model) $(call option,SHARD,--shard) $(call option,DETECTOR,--detector) \
                  $(if $(filter 0,$(REFINE)),--no-refine) $(if $(filter 1,$(REFINE)),--refine)
 options.flame_head_tracker = $(call option,DEVICE,--device)
@@ -60,12 +69,18 @@ options.train  = $(call option,DEVICE,--device) $(call option,RASTERISER,--raste
 options.drive  = $(call option,BY,--by) $(call option,POSE,--pose) $(call option,GAIN,--gain) $(call option,YAW,--yaw) \
                  $(call option,CAMERA,--camera) $(call option,SIZE,--size) $(call option,BACKGROUND,--background)
 
+# What was just imported takes no options of the stages that make it: HEAD_MODEL and FPS are the import's.
+ifneq ($(filter import,$(MAKECMDGOALS)),)
+options.frames =
+options.track =
+endif
+
 ##
 ##Any stage takes more options of its own:  make train ID=roman OPTIONS="--iterations 5000"
 help/%: .venv/host/lock ##list them:  make help/train
 	@$(HOST) run "$*" --help
 # OPTIONS are for the last stage that is named on the command line.
-last = $(lastword $(filter $(PIPELINE),$(MAKECMDGOALS) $(if $(filter batch,$(MAKECMDGOALS)),$(STAGES))))
+last = $(lastword $(filter $(PIPELINE) imported,$(MAKECMDGOALS:import=imported) $(if $(filter batch,$(MAKECMDGOALS)),$(STAGES))))
 
 # TRACKER=flame-head-tracker is a stage of its own, which writes what `track` writes and takes other options.
 tracker = $(if $(filter flame-head-tracker,$(TRACKER)),flame_head_tracker,track)
@@ -85,8 +100,9 @@ $(PIPELINE): ready
 	$(call run,$@) $(call given,$@)
 # Before the first stage: what all of them need is made or fetched, and what cannot be had is said.
 ready: .venv/host/lock
-	@$(HOST) ready "$$ID" --data="$$DATA" $(goals) $(foreach stage,$(PIPELINE),then $(stage) $(call given,$(stage)))
-goals = $(filter $(PIPELINE),$(MAKECMDGOALS)) $(if $(filter live,$(MAKECMDGOALS)),train) $(if $(filter demo,$(MAKECMDGOALS)),report) $(filter demo,$(ID))
+	@$(HOST) ready "$$ID" --data="$$DATA" $(goals) $(foreach stage,imported $(PIPELINE),then $(stage) $(call given,$(stage)))
+goals = $(if $(filter import,$(MAKECMDGOALS)),imported) $(filter $(PIPELINE),$(MAKECMDGOALS)) \
+        $(if $(filter live,$(MAKECMDGOALS)),train) $(if $(filter demo,$(MAKECMDGOALS)),report) $(filter demo,$(ID))
 
 ifneq ($(filter demo,$(MAKECMDGOALS)),)
   ifneq ($(filter-out demo,$(ID)),)
@@ -108,7 +124,7 @@ driver: ready
 	  $(MAKE) --no-print-directory track ID="$$name" VIDEO="$$BY" OPTIONS= ;; esac
 
 ifeq ($(ID),)
-  ifneq ($(filter $(PIPELINE) live $(if $(LIST),,status) flashavatar-tree pack,$(MAKECMDGOALS)),)
+  ifneq ($(filter $(PIPELINE) import live $(if $(LIST),,status) flashavatar-tree pack,$(MAKECMDGOALS)),)
     $(error Which subject? Type: make $(MAKECMDGOALS) ID=roman)
   endif
 endif
@@ -151,7 +167,7 @@ flashavatar-tree: .venv/host/lock ##what FlashAvatar's own train.py reads:  make
 
 ##
 ##Images. ENGINE=auto|docker|local says where stages run; auto takes Docker once the images are there:
-every_image = image/demo $(PIPELINE:%=image/%) image/flame_head_tracker image/live
+every_image = image/demo $(PIPELINE:%=image/%) image/flame_head_tracker image/live image/imported
 images: $(every_image) ##build what has changed of all images, and list their sizes  [TORCH=cuda13, for a GPU elsewhere]
 	@$(HOST) images
 image/%: .venv/host/lock ##build one stage's image:  make image/convert  [PYTORCH3D=folder, for flame_head_tracker's]
@@ -204,6 +220,7 @@ help:
 	@echo "There is no target '$@'. Type: make (it lists them)" >&2; exit 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo live source driver ready $(PIPELINE) batch status doctor verify assets patches flashavatar-tree images
-.PHONY: base pack reproduce push pull save load test test-numbers test-fresh test-cuda test-images test-slurm lint lock clean
+.PHONY: help demo import live source driver ready $(PIPELINE) batch status doctor verify assets patches flashavatar-tree
+.PHONY: images base pack reproduce push pull save load test test-numbers test-fresh test-cuda test-images test-slurm lint
+.PHONY: lock clean
 .DELETE_ON_ERROR:

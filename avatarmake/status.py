@@ -32,6 +32,8 @@ def show(subject: str, data: Path) -> None:
     for stage in STAGES:
         if stage in other_trackers or stage == "demo" and not (who.directory("source").exists() or subject == "demo"):
             continue
+        if stage == pipeline.IMPORTER and not who.directory(stage).exists():
+            continue
         for name in load(stage).places(who):
             table.add_row(name if "/" in name else stage, *_row(stage, name, who, data, running))
     print_table(table)
@@ -47,7 +49,7 @@ def _row(stage: str, name: str, who: Subject, data: Path, running: dict[str, str
         options = (stamp or {}).get("environment", {}).get("options", {}) if declared.part else {}
         asked = request.parse(declared, [who.name, f"--data={data}", *options.values()])
         done, line = asked.state()
-        state = "done" if done else line.split(": ", 1)[1]
+        state = ("imported" if asked.standing() else "done") if done else line.split(": ", 1)[1]
     except StageError as e:
         state = f"waits: {e.where or 'its options'} {e.what}".replace(f"{who.root}/", "")
     if stage in running:
@@ -135,8 +137,9 @@ def show_metrics(subject: str, data: Path) -> None:
     for split, scores in scored.items():
         said = ", ".join(f"{name} {_number(value)}" for name, value in scores.items() if isinstance(value, int | float))
         table.add_row(f"unseen frames, {split}", said)
-    done = [stamp for d in pipeline.WRITER if (stamp := receipt(who.directory(d)))]
-    table.add_row("time", ", ".join(f"{stamp['stage']} {duration(stamp['seconds'])}" for stamp in done))
+    stamps = (receipt(who.directory(d)) for d in (*pipeline.WRITER, pipeline.IMPORTER))
+    done = {stamp["stage"]: stamp for stamp in stamps if stamp}
+    table.add_row("time", ", ".join(f"{stage} {duration(stamp['seconds'])}" for stage, stamp in done.items()))
     print_table(table)
     print(f"report: {(report / 'index.html').absolute()}")
 

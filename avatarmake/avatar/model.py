@@ -57,9 +57,8 @@ class Avatar:
         dataset = subject.directory("dataset")
         index = read_index(dataset / "index.json", subject.name)
         model = head_model.load(index["head_model"])
-        if index["head_model_digest"] != model.digest:
-            what = f"was tracked with another version of head model '{model.name}'"
-            raise StageError(what, dataset, f"Run: make track ID={subject.name}")
+        again = f"make track ID={subject.name}"
+        head_model.refuse_another(model, index["head_model_digest"], dataset, subject.name, again)
         first = read_frame(layout.checkpoint_file(dataset, 0))
         checkpoint = subject.directory("avatar") / "checkpoint.pt"
         surface, deformation, poses, seconds = read_checkpoint(checkpoint, subject.name)

@@ -16,7 +16,8 @@ from typing import Any
 
 from avatarmake import __version__
 from avatarmake.assets import need_one
-from avatarmake.contract.key import is_done, key_of, key_parts
+from avatarmake.contract.brought import publish_brought, refuse_what_others_made
+from avatarmake.contract.key import is_done, key_of, key_parts, standing
 from avatarmake.contract.layout import Subject
 from avatarmake.contract.ownership import refusal, strangers
 from avatarmake.contract.presence import announced
@@ -33,11 +34,15 @@ def execute(
 ) -> None:
     """Run a stage into its .partial directory and publish it. Raises StageError; leaves .partial for a rerun."""
     recover_if_torn(stage, subject)
+    again = any(f.metadata.get("again") and getattr(config, f.name) for f in fields(config))
+    given = [f.name for f in fields(config) if getattr(config, f.name) != f.default]
+    if not force and not again and (line := standing(stage, subject, given)):
+        print(line, flush=True)
+        return
     config = stage.resolve(subject, config)
     parts = key_parts(stage, subject, config)
     done, line = is_done(stage, subject, config, parts)
     print(line, flush=True)
-    again = any(f.metadata.get("again") and getattr(config, f.name) for f in fields(config))
     if done and not force and not again:
         return
     for names in stage.needs(config):
@@ -45,9 +50,13 @@ def execute(
     shard = getattr(config, "shard", None)
     place = stage.place(config)
     out, final = subject.partial(place), subject.directory(place)
-    with _alone(stage, final, shared=shard is not None):
+    with contextlib.ExitStack() as held:
+        for directory in (final, *map(subject.directory, stage.brings)):
+            held.enter_context(_alone(stage, directory, shared=shard is not None))
         adopts = bool(stage.adopts and getattr(config, stage.adopts))
         theirs = _strangers(final, stage, allowed=force or adopts)
+        if not force:
+            refuse_what_others_made(stage, subject)
         with locked(final.with_name(f".{final.name}.prepare.lock")):  # two shards that start at once must not
             resumed = prepare(out, key_of(parts), force)  # clear each other's work
         started = time.time()
@@ -73,6 +82,7 @@ def execute(
             "host": host_facts(),
             "versions": package_versions(),
         }
+        publish_brought(stage, subject, out, stamp)
         publish(out, final, stamp)
     print(f"{stage.name} {subject.name}: done in {stamp['seconds']:.1f} s, {memory.peak_mb:.0f} MB at most", flush=True)
 
@@ -82,7 +92,7 @@ def recover_if_torn(stage: Stage, subject: Subject) -> None:
 
     Before anything is read of the directory: a finished result, and the options that it remembers, may lie beside it.
     """
-    for final in map(subject.directory, stage.places(subject)):
+    for final in map(subject.directory, [*stage.places(subject), *stage.brings]):
         if is_torn(final):
             try:
                 with _alone(stage, final, shared=False):

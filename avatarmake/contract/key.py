@@ -6,7 +6,7 @@ converter that writes the same bytes does not cost a new training.
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ from avatarmake import ROOT, assets
 from avatarmake.contract import kinds, pipeline, upstream
 from avatarmake.contract.closure import closure
 from avatarmake.contract.layout import Subject
-from avatarmake.contract.pipeline import WRITER
+from avatarmake.contract.pipeline import IMPORTER, WRITER
 from avatarmake.contract.receipts import RECEIPT, lacking, receipt
 from avatarmake.contract.stage import Stage
-from avatarmake.errors import StageError
+from avatarmake.errors import Exit, StageError
 from avatarmake.files import inputs
 from avatarmake.files.digests import digest_files, digest_path
 
@@ -49,7 +49,7 @@ def key_parts(
     for f in fields(config):
         value = getattr(config, f.name)
         if f.metadata.get("input") and value is not None:
-            parts[f.name] = inputs.digest(Path(value))
+            parts[f.name] = inputs.digest(Path(value), f.metadata.get("below", False))
         elif f.metadata.get("key", True) and not f.metadata.get("input"):
             parts[f.name] = str(value)
     for name in stage.assets(config):
@@ -107,6 +107,8 @@ def is_done(stage: Stage, subject: Subject, config: Any, parts: dict[str, str]) 
     if done is None:
         return False, f"{stage.name} {subject.name}: to do"
     before = done.get("stage", stage.name)
+    if before == IMPORTER != stage.name:
+        return False, f"{stage.name} {subject.name}: to do, what is there was imported"
     if before != stage.name:
         return False, f"{stage.name} {subject.name}: to do, what is there is {before}'s"
     changed = changes(parts | _of_another_kind(stage, done), done)
@@ -122,3 +124,29 @@ def _of_another_kind(stage: Stage, done: dict) -> dict[str, str]:
     before = done.get("parts", {}).get("environment")
     ours = [] if kinds.asked() else [digest_path(kinds.lock_file(stage.name, kind)) for kind in kinds.of(stage.name)]
     return {"environment": before} if before in ours else {}
+
+
+def standing(stage: Stage, subject: Subject, given: Collection[str] = ()) -> str:
+    """The line that says that an import stands in a stage's place; "" where the stage has to look itself.
+
+    What was brought stands as long as what it was brought with does: no edit of ours and no missing video changes it.
+    `given`: the options of this call. Raises StageError where files of it are gone, and for options that would make
+    something else of it.
+    """
+    if stage.name == IMPORTER or stage.part or not stage.writes:
+        return ""
+    place = subject.directory(stage.writes)
+    done = receipt(place) or {}
+    if done.get("stage") != IMPORTER or done.get("facts", {}).get("incomplete"):
+        return ""
+    for name, digest in done.get("parts", {}).items():
+        if (receipt(subject.directory(name.rstrip("/"))) or {}).get("outputs", {}).get("digest") != digest:
+            return ""
+    if gone := lacking(place):
+        raise StageError(f"{gone} of its files are gone", place, f"Run: make import ID={subject.name}")
+    lasting = [f.name for f in fields(stage.config) if f.metadata.get("key", True) or f.metadata.get("input")]
+    if asked := [name.upper() for name in lasting if name in given]:
+        what = f"was imported, and {', '.join(asked)} would make something else of it"
+        again = f"make {WRITER[stage.writes]} ID={subject.name} ... OPTIONS=--force"
+        raise StageError(what, place, f"Leave it out; or to make it anew: {again}", Exit.USAGE)
+    return f"{stage.name} {subject.name}: nothing to do, {place} was imported"

@@ -1,6 +1,7 @@
 """Where each artefact of a subject lives. No other module spells a path of the shared volume.
 
     data/<ID>/source/    video.mp4, truth.npz        demo (only the demo subject has one)
+    data/<ID>/imported/  import.json, evidence.jpg   imported (`make import`), which brings the next four with it
     data/<ID>/frames/    00001.jpg ..., crop.json    frames
     data/<ID>/tracking/  0.npz ..., tracker.json     track
     data/<ID>/dataset/   checkpoint/ imgs/ index.json  convert
@@ -16,7 +17,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from avatarmake.contract.pipeline import WRITER
+from avatarmake.contract.pipeline import IMPORTER, WRITER
 from avatarmake.errors import Exit, StageError
 
 IMAGE_SIZE = 512  # side of every image and mask of a subject, in pixels: FlashAvatar reads nothing else
@@ -43,7 +44,7 @@ class Subject:
 
     def directory(self, name: str) -> Path:
         """A directory that stage `WRITER[name]` writes, e.g. `tracking`; or one of several of its, `drives/anna`."""
-        if name.partition("/")[0] not in WRITER:
+        if name.partition("/")[0] not in (*WRITER, IMPORTER):
             raise KeyError(f"{name} is not a stage's directory: {sorted(WRITER)}")
         return self.root / name
 

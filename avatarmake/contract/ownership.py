@@ -15,7 +15,7 @@ import os
 import stat
 from pathlib import Path
 
-from avatarmake.contract.pipeline import WRITER
+from avatarmake.contract.pipeline import IMPORTER, WRITER
 from avatarmake.contract.receipts import RECEIPT, SUMS, is_file, listed, receipt, there, vouched
 from avatarmake.errors import StageError
 from avatarmake.files.digests import digest_path
@@ -23,8 +23,11 @@ from avatarmake.files.digests import digest_path
 NAMED = 3  # files that a refusal names, before it counts
 
 
-def strangers(directory: Path) -> list[str]:
-    """Names below a stage's directory that are not ours; "" for the directory itself where it is no real one."""
+def strangers(directory: Path, taken_over: bool = True) -> list[str]:
+    """Names below a stage's directory that are not ours; "" for the directory itself where it is no real one.
+
+    `taken_over`: what a stage took over from others counts as theirs.
+    """
     try:
         kind = directory.lstat().st_mode
     except FileNotFoundError:
@@ -32,7 +35,7 @@ def strangers(directory: Path) -> list[str]:
     if not stat.S_ISDIR(kind):
         return [""]
     names, ours = sorted(there(directory)), listed(directory)
-    if ours and receipt(directory).get("facts", {}).get("made_by_others"):
+    if ours and taken_over and receipt(directory).get("facts", {}).get("made_by_others"):
         ours = {}
     if names == [RECEIPT] and vouched(directory):  # what a killed sweep leaves last
         return []
@@ -65,6 +68,8 @@ def _again(directory: Path) -> str:
     name, parent = directory.name.removesuffix(".partial"), directory.parent
     if name not in WRITER and parent.name in WRITER:
         return f"make {WRITER[parent.name]} ID={parent.parent.name} BY={name}"
+    if name == IMPORTER:
+        return f"make import ID={parent.name}"
     return f"make {WRITER.get(name, '<stage>')} ID={parent.name}"
 
 

@@ -18,9 +18,12 @@ WRITER = {
     "export": "export",
 }
 TRACKERS = {"avatarmake": "track", "flame-head-tracker": "flame_head_tracker"}  # TRACKER= -> stage; all write tracking/
+# What `make import` runs: it writes its own directory, and with it those of other stages, from data that others made
+IMPORTER = "imported"
 SERVERS = ("live",)  # they run while somebody looks on, and write no directory
 # in pipeline order, the other trackers beside ours
 STAGES = (
+    IMPORTER,
     *(stage for writer in WRITER.values() for stage in (TRACKERS.values() if writer == "track" else [writer])),
     *SERVERS,
 )

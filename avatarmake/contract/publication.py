@@ -29,6 +29,7 @@ import sys
 from pathlib import Path
 
 from avatarmake.contract.ownership import new_corner, refusal, set_aside, strangers
+from avatarmake.contract.pipeline import IMPORTER
 from avatarmake.contract.receipts import RECEIPT, SUMS, is_file, listed, receipt, there
 from avatarmake.files.digests import digest_path
 from avatarmake.files.faults import explained
@@ -181,8 +182,10 @@ def _sweep(rubbish: Path, final: Path) -> None:
 def _not_kept(rubbish: Path, final: Path) -> list[str]:
     """Strangers of a discarded directory. A stage that took over what was there (`FIX=1`) holds the content of all of
     it that it did not write itself: only what came later is left out of that."""
-    names, done = strangers(rubbish), receipt(final)
-    if not names or names == [""] or not (done and done.get("adopted")):
+    done, before = receipt(final) or {}, receipt(rubbish) or {}
+    # an import that is made again: what the last one brought is its own
+    names = strangers(rubbish, taken_over=not done.get("stage") == before.get("stage") == IMPORTER)
+    if not names or names == [""] or not done.get("adopted"):
         return names
     ours, kept = listed(rubbish), set(listed(final).values())
     lists = (SUMS, RECEIPT) if ours else ()

@@ -7,7 +7,7 @@ says of itself, presence.py keeps two hosts apart, command.py is its command lin
 """
 
 import importlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,9 @@ class Stage:
     borrows: Callable[[Any], tuple[tuple[str, str], ...]] = lambda config: ()
     # config -> directories of this subject that it reads besides: `drives/anna`, where its options name it
     also: Callable[[Any], tuple[str, ...]] = lambda config: ()
+    # directories of other stages that it may fill, as folders of its own while it works -> what each of them is made of
+    # among themselves. Each gets its place and a receipt with which its own stage has nothing to do (key.py, standing)
+    brings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def place(self, config: Any) -> str:
         """The directory that a run with this config writes: `tracking`, `drives/anna`."""
@@ -58,15 +61,17 @@ class Stage:
         return [f"{self.writes}/{name}" for name in begun(subject.directory(self.writes))]
 
 
-def option(default: Any, help: str, *, key: bool = True, input: bool = False, again: bool = False) -> Any:
+def option(
+    default: Any, help: str, *, key: bool = True, input: bool = False, below: bool = False, again: bool = False
+) -> Any:
     """A field of a stage's config. `key=False`: does not change the result (workers, progress).
 
     `again=True`: a flag that asks for work on what is there (an audit), so the stage runs even if its key is unchanged.
 
     `input=True`: a Path outside the shared volume (a video, a folder of label maps); its content is part of the key,
-    and the docker engine mounts it read-only.
+    and the docker engine mounts it read-only. `below=True`: the folders below it count as well.
     """
-    return field(default=default, metadata={"help": help, "key": key, "input": input, "again": again})
+    return field(default=default, metadata={"help": help, "key": key, "input": input, "below": below, "again": again})
 
 
 @dataclass

@@ -114,4 +114,5 @@ def tracker(subject: Subject | None) -> str:
         return pipeline.TRACKERS[asked]
     tracking = subject.directory("tracking") if subject else None
     done = receipt(tracking) if tracking and vouched(tracking) else None
-    return (done or {}).get("stage", "track")
+    maker = (done or {}).get("stage")
+    return maker if maker in pipeline.TRACKERS.values() else "track"

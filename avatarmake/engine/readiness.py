@@ -9,7 +9,7 @@ from avatarmake import patches
 from avatarmake.assets import need_one
 from avatarmake.contract.key import need_inputs
 from avatarmake.contract.layout import Subject
-from avatarmake.contract.pipeline import WRITER
+from avatarmake.contract.pipeline import IMPORTER, WRITER
 from avatarmake.contract.stage import Stage, load
 from avatarmake.engine import apptainer, choose, docker, request, tracker
 from avatarmake.environments import platforms, venv
@@ -54,7 +54,9 @@ def needed(goals: list[str]) -> list[str]:
     for target in reversed(WRITER.values()):
         if target in wanted:
             wanted |= {WRITER[directory] for directory in load(target).reads}
-    return [target for target in WRITER.values() if target in wanted]
+    if IMPORTER in wanted:
+        wanted -= {"frames", "track"}  # no kind of data lacks what these two write
+    return [target for target in (IMPORTER, *WRITER.values()) if target in wanted]
 
 
 def _fault(stage: Stage, words: list[str]) -> StageError | None:

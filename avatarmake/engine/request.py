@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from avatarmake import ROOT
 from avatarmake.contract import kinds
 from avatarmake.contract.closure import closure
-from avatarmake.contract.key import code_digest, is_done, key_parts
+from avatarmake.contract.key import code_digest, is_done, key_parts, standing
 from avatarmake.contract.layout import Subject
 from avatarmake.contract.publication import receipt
 from avatarmake.contract.stage import Stage
@@ -55,6 +55,8 @@ class Request:
         A remembered input (the video) counts as unchanged without being read again: it may be gone by now. What an
         upstream's checkout would be after our patches is part of the key, so the patched copy is made here.
         """
+        if line := self.standing():
+            return True, line
         if self.stage.upstream:
             from avatarmake import patches
 
@@ -66,6 +68,10 @@ class Request:
                 config, kept[f.name] = replace(config, **{f.name: None}), done["parts"][f.name]
         resolved = replace(self.stage, resolve=lambda subject, config: config)
         return key_parts(resolved, self.subject, config, code) | kept
+
+    def standing(self) -> str:
+        """The line that says that what was imported stands in the stage's place, or ""."""
+        return "" if self.again else standing(self.stage, self.subject, self.given)
 
     @property
     def again(self) -> bool:
@@ -108,8 +114,8 @@ class Request:
 def parse(stage: Stage, argv: list[str]) -> Request | None:
     """`ID [--data D] [--force] [options]` -> Request; None when it was --help. Raises StageError, CycloptsError."""
     asked = unresolved(stage, argv)
-    if asked is None:
-        return None
+    if asked is None or asked.standing():
+        return asked
     config = _with_paths(stage.resolve(asked.subject, _with_paths(asked.config)))
     inputs = {f.name for f in fields(config) if f.metadata.get("input")} & asked.given.keys()
     words = {f.name: _word(f, config) for f in fields(config) if f.name in inputs}

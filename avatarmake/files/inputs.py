@@ -1,6 +1,7 @@
 """What a user gives as input, outside the shared volume: a file, a folder, or numbered files by a name like %05d.png.
 
-Of a folder its own files count, not those in folders below it, and not what a desktop leaves in it.
+Of a folder its own files count, not those in folders below it unless they are asked for, and not what a desktop leaves
+in it.
 """
 
 import errno
@@ -13,6 +14,7 @@ from avatarmake.errors import Exit, StageError
 from avatarmake.files.digests import digest_files, digest_path
 
 LEFT_BY_DESKTOPS = {"thumbs.db", "desktop.ini"}
+DEEPEST = 16  # folders below one another
 NUMBER = re.compile(r"%(\d*)d")  # as FFmpeg writes one; %5d is %05d to it
 
 
@@ -58,9 +60,22 @@ def check(path: Path, option: str) -> None:
         raise StageError(what, path, f"Write it to a file first, and give that: {option}=...", Exit.BAD_INPUT)
 
 
-def digest(path: Path) -> str:
-    """Of names and contents."""
+def digest(path: Path, below: bool = False) -> str:
+    """Of names and contents. `below`: of the folders below as well, links to folders included."""
+    if below and path.is_dir():
+        return digest_files(sorted(_all_inside(path)), path)
     return digest_files(files(path), place(path)) if is_numbered(path) or path.is_dir() else digest_path(path)
+
+
+def _all_inside(folder: Path) -> list[Path]:
+    """Raises StageError where a link leads round in a circle."""
+    found = []
+    for inside, folders, _ in os.walk(folder, followlinks=True):
+        if len(Path(inside).relative_to(folder).parts) > DEEPEST:
+            raise StageError("leads to folder after folder without end", inside, "Is there a link to itself in it?")
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += _inside(Path(inside))
+    return found
 
 
 def _inside(folder: Path) -> list[Path]:

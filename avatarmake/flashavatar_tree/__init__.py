@@ -75,7 +75,8 @@ def _refuse_place(subject: Subject, folder: Path) -> None:
 def _mark(subject: Subject, home: Path, sources: list[Path], checked: Checked, copy: bool) -> dict:
     """What will be said of a folder: copies by their number of frames, links by where they go."""
     links = {s.name: os.path.relpath(s.resolve(), home.parent.resolve() / home.name) for s in sources}
-    return {"made by": f"avatarmake, of {subject.name}", "frames": checked.frames, "made of": checked.digests} | (
+    about = {"frames": checked.frames, "made of": checked.digests, **checked.about}
+    return {"made by": f"avatarmake, of {subject.name}", **about} | (
         {"copies": sorted(links)} if copy else {"links": links}
     )
 

@@ -1,6 +1,6 @@
 """What FlashAvatar would stumble over, found before it does: it counts files, and reads one camera for all frames."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from avatarmake.contract import layout
@@ -25,6 +25,7 @@ class Checked:
     frames: int
     head_model: str
     digests: dict[str, str]
+    about: dict[str, str | float] = field(default_factory=dict)  # what no file of the tree says, for `make import`
 
     def notes(self) -> list[str]:
         """What a person should know before training on it."""
@@ -62,7 +63,8 @@ def check(subject: Subject) -> Checked:
         if channels:
             _check_images(folder, channels)
     _check_frames(dataset, frames)
-    return Checked(frames, index["head_model"], digests)
+    about = {name: index[name] for name in ("head_model", "head_model_digest", "fps")}
+    return Checked(frames, index["head_model"], digests, about)
 
 
 def folders(subject: Subject) -> dict[Path, int]:

@@ -15,7 +15,6 @@ from avatarmake.contract.layout import checkpoint_file
 from avatarmake.contract.publication import RECEIPT, SUMS
 from avatarmake.contract.stage import Job
 from avatarmake.contract.workers import how_many, worker_pool
-from avatarmake.errors import StageError
 from avatarmake.files.whole import whole
 from avatarmake.formats.descriptions import read_index
 from avatarmake.formats.frame import read_frame
@@ -92,9 +91,8 @@ def _start_anew_if_other_mode(job: Job) -> None:
 def _projector(job: Job, index: dict) -> HeadProjector:
     dataset = job.read("dataset")
     model = head_model.load(index["head_model"])
-    if model.digest != index["head_model_digest"]:
-        again = f"Run: make track convert ID={job.subject.name}"
-        raise StageError(f"was made with another version of head model '{index['head_model']}'", dataset, again)
+    again = f"make track convert ID={job.subject.name}"
+    head_model.refuse_another(model, index["head_model_digest"], dataset, job.subject.name, again)
     return HeadProjector(model, read_frame(checkpoint_file(dataset, 0)).shape)
 
 

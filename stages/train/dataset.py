@@ -102,12 +102,7 @@ class Dataset:
     def _model(self) -> HeadModel:
         model = head_model.load(self.index["head_model"])
         solved_for = self.index.get("head_model_digest", model.digest)
-        if solved_for != model.digest:
-            raise StageError(
-                f"was tracked with another version of head model '{model.name}'",
-                self.root,
-                f"Run: make track ID={self.subject}",
-            )
+        head_model.refuse_another(model, solved_for, self.root, self.subject, f"make track ID={self.subject}")
         return model
 
     @staticmethod

@@ -49,10 +49,10 @@ def codes(data) -> dict[str, str]:
 # Written down by hand, from what each stage is for. Nobody but the host runs the last ones.
 WHO = {
     "geometry/jitter.py": {"track", "flame_head_tracker", "convert", "train", "view", "drive", "export", "live"},
-    "detection/__init__.py": {"demo", "frames", "track", "flame_head_tracker", "mask", "live"},
+    "detection/__init__.py": {"imported", "demo", "frames", "track", "flame_head_tracker", "mask", "live"},
     "detection/quality.py": {"track", "flame_head_tracker"},
-    "formats/tracking.py": {"track", "flame_head_tracker", "convert", "view", "report", "drive", "export", "live"},
-    "formats/frame.py": {"convert", "mask", "train", "view", "drive", "export", "live"},
+    "formats/tracking.py": set(STAGES) - {"demo", "frames", "mask", "train"},
+    "formats/frame.py": {"imported", "convert", "mask", "train", "view", "drive", "export", "live"},
     "avatar/blending.py": {"train", "view", "drive", "export", "live"},
     "avatar/performance.py": {"view", "drive", "export", "live"},
     "head_model/face_template.csv": set(STAGES) - {"frames"},
