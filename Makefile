@@ -15,7 +15,7 @@ frames:                 ##cut one fixed square around the head:  make frames ID=
 track: frames           ##head model parameters for every frame  [HEAD_MODEL=open] [SHARD=i/N] [REFINE=0] [TRACKER=avatarmake]
 convert: track          ##exact cameras, in the files that FlashAvatar reads
 mask: convert           ##alpha, neckhead and mouth; FIX=1 audits and repairs what is there  [LABELS=folder]
-train: convert mask     ##Gaussians on the head, moved by the expression  [DEVICE=cpu]
+train: convert mask     ##Gaussians on the head, moved by the expression  [DEVICE=cpu] [TRAINER=avatarmake]
 view: train             ##one page with the avatar in it, alive: opens anywhere, needs no network
 report: view            ##a page with that, the video, the figures, the worst frames
 ##
@@ -35,7 +35,7 @@ PYTHON     ?= $(shell command -v python3.11 || echo python3)
 DATA       ?= data
 DEMO_TRAIN ?= --resolution 256 --iterations 3000
 export BY POSE GAIN YAW CAMERA SIZE BACKGROUND
-export ID VIDEO FPS PERSON TURN HEAD_MODEL SHARD TRACKER DETECTOR LABELS NUMBERING PARSER MATTING DEVICE DATA ASSETS \
+export ID VIDEO FPS PERSON TURN HEAD_MODEL SHARD TRACKER TRAINER DETECTOR LABELS NUMBERING PARSER MATTING DEVICE DATA ASSETS \
        ENGINE BASE PYTORCH3D VERBOSE TO GET ACCEPT
 
 # A path is taken as it is typed: make would eat the $ of VIDEO='a$b.mp4'. What is written for make ($$, $(HOME)) is left
@@ -56,6 +56,7 @@ options.flame_head_tracker = $(call option,DEVICE,--device)
 options.mask   = $(call option,LABELS,--labels) $(call option,NUMBERING,--numbering) $(if $(FIX),--fix) \
                  $(call option,PARSER,--parser) $(call option,MATTING,--matting)
 options.train  = $(call option,DEVICE,--device)
+options.flashavatar = $(call option,DEVICE,--device)
 options.drive  = $(call option,BY,--by) $(call option,POSE,--pose) $(call option,GAIN,--gain) $(call option,YAW,--yaw) \
                  $(call option,CAMERA,--camera) $(call option,SIZE,--size) $(call option,BACKGROUND,--background)
 
@@ -66,14 +67,16 @@ help/%: .venv/host/lock ##list them:  make help/train
 # OPTIONS are for the last stage that is named on the command line.
 last = $(lastword $(filter $(STAGES),$(MAKECMDGOALS)))
 
-# TRACKER=flame-head-tracker is a stage of its own, which writes what `track` writes and takes other options.
-tracker = $(if $(filter flame-head-tracker,$(TRACKER)),flame_head_tracker,track)
+# TRACKER=flame-head-tracker is a stage of its own, which writes what `track` writes and takes other options; so is
+# TRAINER=flashavatar beside `train`.
+of.track = $(if $(filter flame-head-tracker,$(TRACKER)),flame_head_tracker,track)
+of.train = $(if $(filter flashavatar,$(TRAINER)),flashavatar,train)
 
 # --- running a stage -------------------------------------------------------------------------------------------------
 HOST = .venv/host/bin/python -m avatarmake
 run  = @$(HOST) run $(1) "$$ID" --data="$$DATA"
 
-given = $(options.$(if $(filter track,$(1)),$(tracker),$(1))) $(if $(filter $(1),$(last)),$(OPTIONS))
+given = $(options.$(or $(of.$(1)),$(1))) $(if $(filter $(1),$(last)),$(OPTIONS))
 
 $(STAGES): ready
 	$(call run,$@) $(call given,$@)
@@ -88,6 +91,7 @@ ifneq ($(filter demo,$(MAKECMDGOALS)),)
   endif
   override ID = demo
   options.train += $(DEMO_TRAIN)
+  options.flashavatar += $(DEMO_TRAIN)
 endif
 ifeq ($(ID),demo)
 frames: source
@@ -125,7 +129,7 @@ flashavatar-tree: .venv/host/lock ##what FlashAvatar's own train.py reads:  make
 
 ##
 ##Images. ENGINE=auto|docker|local says where stages run; auto takes Docker once the images are there:
-IMAGES = image/demo $(STAGES:%=image/%) image/flame_head_tracker image/live
+IMAGES = image/demo $(STAGES:%=image/%) image/flame_head_tracker image/flashavatar image/live
 images: $(IMAGES)       ##build what has changed of all images, and list their sizes
 	@$(HOST) images
 image/%: .venv/host/lock ##build one stage's image:  make image/convert  [PYTORCH3D=folder, for flame_head_tracker's]
