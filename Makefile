@@ -149,6 +149,9 @@ test-images: images .venv/test/lock.sha256 ##the tests of the images, inside the
 	@.venv/test/bin/python -m pytest tests/images $(OPTIONS)
 lint: .venv/test/lock.sha256 ##ruff: style, imports, format of every line
 	@.venv/test/bin/python -m ruff check .
+bench: .venv/test/lock.sha256 ##our trainer and tracker beside FlashAvatar's and flame-head-tracker's: half an hour, checkouts of both
+	@.venv/test/bin/python -m bench.flashavatar $(OPTIONS)
+	@.venv/test/bin/python -m bench.trackers
 lock: .venv/host/lock   ##resolve every requirements.in anew into its requirements.lock
 	@$(HOST) lock
 clean:                  ##remove the environments; data/ and assets/ stay
@@ -169,5 +172,5 @@ help:
 
 .DEFAULT_GOAL := help
 .PHONY: help demo live source driver ready $(STAGES) status doctor assets patches flashavatar-tree images base
-.PHONY: test test-numbers test-fresh test-images lint lock clean
+.PHONY: test test-numbers test-fresh test-images lint bench lock clean
 .DELETE_ON_ERROR:

@@ -113,9 +113,9 @@ class FLAME_mica(torch.nn.Module):
         self.register_buffer('l_eyelid', torch.from_numpy(np.load(f'{place}/blendshapes/l_eyelid.npy')))
         self.register_buffer('r_eyelid', torch.from_numpy(np.load(f'{place}/blendshapes/r_eyelid.npy')))
         spots = np.load('flame/mediapipe/somewhere.npz', allow_pickle=True, encoding='latin1')
-        lmk_embeddings = np.load(config.flame_lmk_path, allow_pickle=True, encoding='latin1')
-        lmk_embeddings = lmk_embeddings[()]
-        self.spots = (spots, lmk_embeddings)
+        place = config.flame_lmk_path
+        lmk_embeddings = np.load(place, allow_pickle=True, encoding='latin1')
+        self.spots = (spots, lmk_embeddings[()])
 
     def forward(self, points):
         still = matrix_to_rotation_6d(torch.stack([torch.eye(3)] * 1).cuda())
