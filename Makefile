@@ -15,7 +15,7 @@ frames:                 ##cut one fixed square around the head:  make frames ID=
 track: frames           ##head model parameters for every frame  [HEAD_MODEL=open] [SHARD=i/N] [REFINE=0] [TRACKER=avatarmake]
 convert: track          ##exact cameras, in the files that FlashAvatar reads
 mask: convert           ##alpha, neckhead and mouth; FIX=1 audits and repairs what is there  [LABELS=folder]
-train: convert mask     ##Gaussians on the head, moved by the expression  [DEVICE=cpu]
+train: convert mask     ##Gaussians on the head, moved by the expression  [DEVICE=cpu] [TRAINER=avatarmake]
 view: train             ##one page with the avatar in it, alive: opens anywhere, needs no network
 report: view            ##a page with that, the video, the figures, the worst frames
 ##
@@ -41,9 +41,9 @@ demo: report            ##make demo, make demo ENGINE=docker
 PYTHON     ?= $(shell command -v python3.11 || echo python3)
 DATA       ?= data
 DEMO_TRAIN ?= --resolution 256 --iterations 3000
-export BY POSE GAIN YAW CAMERA SIZE BACKGROUND LIST STAGES ON AT_ONCE CORES SHARDS CLAIM REGISTRY
-export ID VIDEO FPS PERSON TURN HEAD_MODEL SHARD TRACKER DETECTOR LABELS NUMBERING PARSER MATTING DEVICE RASTERISER DATA \
-       ASSETS ENGINE IMAGES BASE PYTORCH3D TORCH VERBOSE TO FROM KIND GET ACCEPT WITH PACK ONLY
+export BY POSE GAIN YAW CAMERA SIZE BACKGROUND LIST STAGES ON AT_ONCE CORES SHARDS CLAIM REGISTRY FROM KIND PACK WITH ONLY
+export ID VIDEO FPS PERSON TURN HEAD_MODEL SHARD TRACKER TRAINER DETECTOR LABELS NUMBERING PARSER MATTING DEVICE \
+       RASTERISER DATA ASSETS ENGINE IMAGES BASE PYTORCH3D TORCH VERBOSE TO GET ACCEPT
 
 # A path is taken as it is typed: make would eat the $ of VIDEO='a$b.mp4'. What is written for make ($$, $(HOME)) is left
 # to it, and so is the environment, which it does not touch.
@@ -66,6 +66,7 @@ options.flame_head_tracker = $(call option,DEVICE,--device)
 options.mask   = $(call option,LABELS,--labels) $(call option,NUMBERING,--numbering) $(if $(FIX),--fix) \
                  $(call option,PARSER,--parser) $(call option,MATTING,--matting)
 options.train  = $(call option,DEVICE,--device) $(call option,RASTERISER,--rasteriser)
+options.flashavatar = $(call option,DEVICE,--device)
 options.drive  = $(call option,BY,--by) $(call option,POSE,--pose) $(call option,GAIN,--gain) $(call option,YAW,--yaw) \
                  $(call option,CAMERA,--camera) $(call option,SIZE,--size) $(call option,BACKGROUND,--background)
 
@@ -82,8 +83,10 @@ help/%: .venv/host/lock ##list them:  make help/train
 # OPTIONS are for the last stage that is named on the command line.
 last = $(lastword $(filter $(PIPELINE) imported,$(MAKECMDGOALS:import=imported) $(if $(filter batch,$(MAKECMDGOALS)),$(STAGES))))
 
-# TRACKER=flame-head-tracker is a stage of its own, which writes what `track` writes and takes other options.
-tracker = $(if $(filter flame-head-tracker,$(TRACKER)),flame_head_tracker,track)
+# TRACKER=flame-head-tracker is a stage of its own, which writes what `track` writes and takes other options; so is
+# TRAINER=flashavatar beside `train`.
+of.track = $(if $(filter flame-head-tracker,$(TRACKER)),flame_head_tracker,track)
+of.train = $(if $(filter flashavatar,$(TRAINER)),flashavatar,train)
 
 # --- running a stage -------------------------------------------------------------------------------------------------
 HOST = .venv/host/bin/python -m avatarmake
@@ -92,9 +95,10 @@ run  = @$(HOST) run $(1) "$$ID" --data="$$DATA"
 # Of a list of subjects: what is given to make goes for all of them, where their own lines do not say otherwise.
 many = $(HOST) batch "$$LIST" --data="$$DATA" $(call option,STAGES,--stages) $(call option,ON,--on) \
        $(call option,AT_ONCE,--at-once) $(call option,CORES,--cores) $(call option,SHARDS,--shards) \
-       $(call option,CLAIM,--claim) $(call option,REGISTRY,--registry) $(1) $(foreach stage,$(PIPELINE),then $(stage) $(call given,$(stage)))
+       $(call option,CLAIM,--claim) $(call option,REGISTRY,--registry) $(1) \
+       $(foreach stage,$(PIPELINE),then $(stage) $(call given,$(stage)))
 
-given = $(options.$(if $(filter track,$(1)),$(tracker),$(1))) $(if $(filter $(1),$(last)),$(OPTIONS))
+given = $(options.$(or $(of.$(1)),$(1))) $(if $(filter $(1),$(last)),$(OPTIONS))
 
 $(PIPELINE): ready
 	$(call run,$@) $(call given,$@)
@@ -110,6 +114,7 @@ ifneq ($(filter demo,$(MAKECMDGOALS)),)
   endif
   override ID = demo
   options.train += $(DEMO_TRAIN)
+  options.flashavatar += $(DEMO_TRAIN)
 endif
 ifeq ($(ID),demo)
 frames: source
@@ -167,7 +172,7 @@ flashavatar-tree: .venv/host/lock ##what FlashAvatar's own train.py reads:  make
 
 ##
 ##Images. ENGINE=auto|docker|local says where stages run; auto takes Docker once the images are there:
-every_image = image/demo $(PIPELINE:%=image/%) image/flame_head_tracker image/live image/imported
+every_image = image/demo $(PIPELINE:%=image/%) image/flame_head_tracker image/flashavatar image/live image/imported
 images: $(every_image) ##build what has changed of all images, and list their sizes  [TORCH=cuda13, for a GPU elsewhere]
 	@$(HOST) images
 image/%: .venv/host/lock ##build one stage's image:  make image/convert  [PYTORCH3D=folder, for flame_head_tracker's]
@@ -201,6 +206,9 @@ test-slurm: .venv/test/lock.sha256 ##a batch on a real SLURM of one node, where 
 	@.venv/test/bin/python -m pytest tests/batch/slurm $(OPTIONS)
 lint: .venv/test/lock.sha256 ##ruff: style, imports, format of every line
 	@.venv/test/bin/python -m ruff check .
+bench: .venv/test/lock.sha256 ##our trainer and tracker beside FlashAvatar's and flame-head-tracker's: half an hour, checkouts of both
+	@.venv/test/bin/python -m bench.flashavatar $(OPTIONS)
+	@.venv/test/bin/python -m bench.trackers
 lock: .venv/host/lock   ##resolve every requirements.in anew into its requirements.lock
 	@$(HOST) lock
 clean:                  ##remove the environments; data/ and assets/ stay
@@ -222,5 +230,5 @@ help:
 .DEFAULT_GOAL := help
 .PHONY: help demo import live source driver ready $(PIPELINE) batch status doctor verify assets patches flashavatar-tree
 .PHONY: images base pack reproduce push pull save load test test-numbers test-fresh test-cuda test-images test-slurm lint
-.PHONY: lock clean
+.PHONY: bench lock clean
 .DELETE_ON_ERROR:

@@ -15,7 +15,7 @@ from avatarmake.contract.layout import Subject
 from avatarmake.contract.pipeline import STAGES
 from avatarmake.contract.publication import receipt
 from avatarmake.contract.stage import load
-from avatarmake.engine import docker, request, tracker
+from avatarmake.engine import chosen, docker, request
 from avatarmake.environments import venv
 from avatarmake.errors import StageError
 from avatarmake.terminal import duration, print_table
@@ -28,9 +28,9 @@ def show(subject: str, data: Path) -> None:
     table = Table(title=f"{who.root}", title_justify="left", box=None, pad_edge=False, header_style="bold")
     for name in ("stage", "state", "key", "made by", "age", "size", "time", "memory"):
         table.add_column(name, overflow="fold" if name == "state" else "ellipsis")
-    other_trackers = set(pipeline.TRACKERS.values()) - {tracker(who)}
+    others = {s for target, known in pipeline.CHOICES.items() for s in set(known.values()) - {chosen(target, who)}}
     for stage in STAGES:
-        if stage in other_trackers or stage == "demo" and not (who.directory("source").exists() or subject == "demo"):
+        if stage in others or stage == "demo" and not (who.directory("source").exists() or subject == "demo"):
             continue
         if stage == pipeline.IMPORTER and not who.directory(stage).exists():
             continue

@@ -79,7 +79,7 @@ class Watched:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("subject")
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--seconds", type=float, default=60)

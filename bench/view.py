@@ -35,7 +35,7 @@ PLAY = """
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("subject")
     parser.add_argument("--data", type=Path, default=Path("data"))
     given = parser.parse_args()

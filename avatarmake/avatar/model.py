@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from avatarmake import head_model
-from avatarmake.avatar import pixels
+from avatarmake.avatar import foreign, pixels
 from avatarmake.avatar.binding import COLUMNS, bind
 from avatarmake.avatar.correction import Corrections
 from avatarmake.avatar.deformation import Deformation, raw_code
@@ -135,6 +135,7 @@ def view_of(rotation: np.ndarray) -> np.ndarray:
 
 def read_checkpoint(path: Path, subject: str) -> tuple[Surface, Deformation, dict, float]:
     """avatar/checkpoint.pt -> what it holds of an avatar: see the fields of Avatar. Raises StageError."""
+    foreign.refuse(path.parent, subject)
     again = f"Run: make train ID={subject}"
     try:
         state = torch_archive.load(path)

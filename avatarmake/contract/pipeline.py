@@ -18,12 +18,14 @@ WRITER = {
     "export": "export",
 }
 TRACKERS = {"avatarmake": "track", "flame-head-tracker": "flame_head_tracker"}  # TRACKER= -> stage; all write tracking/
+TRAINERS = {"avatarmake": "train", "flashavatar": "flashavatar"}  # TRAINER= -> stage; all write avatar/
+CHOICES = {"track": TRACKERS, "train": TRAINERS}  # make target -> the stages of which it runs one
 # What `make import` runs: it writes its own directory, and with it those of other stages, from data that others made
 IMPORTER = "imported"
 SERVERS = ("live",)  # they run while somebody looks on, and write no directory
-# in pipeline order, the other trackers beside ours
+# in pipeline order, others' trackers and trainers beside ours
 STAGES = (
     IMPORTER,
-    *(stage for writer in WRITER.values() for stage in (TRACKERS.values() if writer == "track" else [writer])),
+    *(stage for writer in WRITER.values() for stage in CHOICES.get(writer, {writer: writer}).values()),
     *SERVERS,
 )

@@ -61,7 +61,7 @@ def run(name: str, argv: list[str]) -> int:
     subject = _subject(argv)
     if subject:
         recover_if_torn(load(name), subject)  # or there is nothing that remembers the options
-    stage = load(tracker(subject) if name == "track" else name)
+    stage = load(chosen(name, subject))
     asked = request.parse(stage, argv)
     if asked is None:
         return Exit.OK
@@ -104,15 +104,19 @@ def _subject(argv: list[str]) -> Subject | None:
     return Subject(Path(data), names[0]) if names else None
 
 
-def tracker(subject: Subject | None) -> str:
-    """The stage that TRACKER= names; without it, the one that made the tracking that is there, else our own."""
-    asked = os.environ.get("TRACKER")
-    if asked and asked not in pipeline.TRACKERS:
-        known = f"TRACKER is {' or '.join(pipeline.TRACKERS)}"
-        raise StageError(f"there is no tracker '{asked}'", next=known, exit=Exit.USAGE)
+def chosen(target: str, subject: Subject | None) -> str:
+    """The stage that a make target runs: of several that TRACKER= or TRAINER= names; without it, the one that made what
+    is there, else our own."""
+    if target not in pipeline.CHOICES:
+        return target
+    known, variable = pipeline.CHOICES[target], f"{target.upper()}ER"
+    asked = os.environ.get(variable)
+    if asked and asked not in known:
+        names = f"{variable} is {' or '.join(known)}"
+        raise StageError(f"there is no {variable.lower()} '{asked}'", next=names, exit=Exit.USAGE)
     if asked:
-        return pipeline.TRACKERS[asked]
-    tracking = subject.directory("tracking") if subject else None
-    done = receipt(tracking) if tracking and vouched(tracking) else None
+        return known[asked]
+    place = subject.directory(load(target).writes) if subject else None
+    done = receipt(place) if place and vouched(place) else None
     maker = (done or {}).get("stage")
-    return maker if maker in pipeline.TRACKERS.values() else "track"
+    return maker if maker in known.values() else target

@@ -11,7 +11,7 @@ from avatarmake.contract.key import need_inputs
 from avatarmake.contract.layout import Subject
 from avatarmake.contract.pipeline import IMPORTER, WRITER
 from avatarmake.contract.stage import Stage, load
-from avatarmake.engine import apptainer, choose, docker, request, tracker
+from avatarmake.engine import apptainer, choose, chosen, docker, request
 from avatarmake.environments import platforms, venv
 from avatarmake.errors import Exit, StageError
 
@@ -37,7 +37,7 @@ def make_ready(subject: Subject, goals: list[str], options: dict[str, list[str]]
     had is one line a stage; the first one's exit code is returned.
     """
     faults = []
-    stages = {target: load(tracker(subject) if target == "track" else target) for target in needed(goals)}
+    stages = {target: load(chosen(target, subject)) for target in needed(goals)}
     for target, stage in stages.items():
         words = [subject.name, f"--data={subject.data}", *options.get(target, [])]
         if stage is [*stages.values()][0] and (asked := request.parse(stage, words)):  # a wrong path costs no set-up

@@ -47,6 +47,8 @@ class Request:
 
     def state(self, code: Callable[[str], str] = code_digest) -> tuple[bool, str]:
         """Whether there is nothing to do, and the line that says so. Needs no engine."""
+        if line := self.standing():
+            return True, line
         return is_done(self.stage, self.subject, self.config, self.parts(code))
 
     def parts(self, code: Callable[[str], str] = code_digest) -> dict[str, str]:
@@ -55,8 +57,6 @@ class Request:
         A remembered input (the video) counts as unchanged without being read again: it may be gone by now. What an
         upstream's checkout would be after our patches is part of the key, so the patched copy is made here.
         """
-        if line := self.standing():
-            return True, line
         if self.stage.upstream:
             from avatarmake import patches
 

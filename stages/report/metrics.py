@@ -42,7 +42,7 @@ def gather(done: Finished, truth: dict | None, silhouettes: dict | None) -> dict
         "convert": {k: converted.get(k) for k in ("reprojection_px_max", "reprojection_px_mean", "jitter_px")},
         "masks": {**stamps["mask"].get("facts", {}), "truth": silhouettes},
         "avatar": {
-            **{k: evaluation.get(k) for k in ("resolution", "gaussians", "iterations")},
+            **{k: evaluation.get(k) for k in ("resolution", "gaussians", "iterations", "trainer")},
             **{name: _split(split) for name, split in evaluation["splits"].items()},
         },
     }

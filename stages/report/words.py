@@ -52,8 +52,9 @@ def summary(m: dict) -> list[str]:
         if known:
             sentences.append(f"Blinks agree with the truth, which is known here, to a correlation of {min(known):.2f}.")
     if avatar.get("gaussians"):
+        by = f"by {avatar['trainer']} " if avatar.get("trainer") else ""
         sentences.append(
-            f"The avatar is {avatar['gaussians']:,} Gaussians on the head's surface, trained for "
+            f"The avatar is {avatar['gaussians']:,} Gaussians on the head's surface, trained {by}for "
             f"{avatar['iterations']:,} steps at {avatar['resolution']} × {avatar['resolution']} pixels."
         )
     return sentences

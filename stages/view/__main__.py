@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from avatarmake.avatar import foreign
 from avatarmake.avatar.model import Avatar
 from avatarmake.avatar.performance import Performance
 from avatarmake.avatar.tracked import of_dataset
@@ -24,16 +25,19 @@ WHY = (
 def run(job: Job) -> dict:
     if not job.config.seconds > 0:
         raise StageError(f"seconds is {job.config.seconds}", next="Use a number above 0", exit=Exit.USAGE)
-    avatar = Avatar.read(job.subject)
     performance = beginning(of_dataset(job.read("dataset"), job.subject.name), job.config.seconds)
-    free = avatar.head_model in FREE
-    played = fitting(avatar, performance, driven(job, avatar)) if free else {}
-    text = live(avatar, performance, played) if free else withheld(avatar.name, WHY)
+    why = foreign.WHY if foreign.is_foreign(job.read("avatar")) else "" if performance.head_model in FREE else WHY
+    played: dict[str, Performance] = {}
+    text = withheld(job.subject.name, why)
+    if not why:
+        avatar = Avatar.read(job.subject)
+        played = fitting(avatar, performance, driven(job, avatar))
+        text = live(avatar, performance, played)
     with whole(job.out / "index.html") as temporary:
         temporary.write_text(text)
     where = job.subject.directory("view") / "index.html"
-    print(f"view: {where}, {len(text) / 1e6:.1f} MB: opens in any browser" if free else f"view: {WHY}", flush=True)
-    return {"frames_in": len(performance), "frames_out": 1, "live": free, "drives": list(played)}
+    print(f"view: {why}" if why else f"view: {where}, {len(text) / 1e6:.1f} MB: opens in any browser", flush=True)
+    return {"frames_in": len(performance), "frames_out": 1, "live": not why, "drives": list(played)}
 
 
 def live(avatar: Avatar, performance: Performance, played: dict[str, Performance]) -> str:

@@ -48,12 +48,13 @@ def codes(data) -> dict[str, str]:
 
 # Written down by hand, from what each stage is for. Nobody but the host runs the last ones.
 WHO = {
-    "geometry/jitter.py": {"track", "flame_head_tracker", "convert", "train", "view", "drive", "export", "live"},
+    "geometry/jitter.py": {"track", "flame_head_tracker", "convert", "train", "flashavatar", "view", "drive", "export",
+                           "live"},
     "detection/__init__.py": {"imported", "demo", "frames", "track", "flame_head_tracker", "mask", "live"},
     "detection/quality.py": {"track", "flame_head_tracker"},
-    "formats/tracking.py": set(STAGES) - {"demo", "frames", "mask", "train"},
-    "formats/frame.py": {"imported", "convert", "mask", "train", "view", "drive", "export", "live"},
-    "avatar/blending.py": {"train", "view", "drive", "export", "live"},
+    "formats/tracking.py": set(STAGES) - {"demo", "frames", "mask", "train", "flashavatar"},
+    "formats/frame.py": {"imported", "convert", "mask", "train", "flashavatar", "view", "drive", "export", "live"},
+    "avatar/blending.py": {"train", "flashavatar", "view", "drive", "export", "live"},
     "avatar/performance.py": {"view", "drive", "export", "live"},
     "head_model/face_template.csv": set(STAGES) - {"frames"},
     "contract/execution.py": set(STAGES),

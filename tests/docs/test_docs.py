@@ -72,7 +72,7 @@ def test_what_is_to_be_typed_can_be_typed(page):
 
 def flags(*stages: str) -> set[str]:
     """Of these stages; `track` may be either tracker."""
-    asked = [s for stage in stages for s in (pipeline.TRACKERS.values() if stage == "track" else (stage,))]
+    asked = [s for stage in stages for s in pipeline.CHOICES.get(stage, {stage: stage}).values()]
     names = {name for stage in asked for name in load(stage).config.__dataclass_fields__}
     return {f"--{name.replace('_', '-')}" for name in names} | {"--force"}
 

@@ -46,17 +46,31 @@ def tracked_by(data, stage: str) -> None:
 @pytest.mark.parametrize("stage", ["track", "flame_head_tracker"])
 def test_the_tracker_that_made_what_is_there_goes_on(data, stage, monkeypatch):
     subject = Subject(data, "roman")
-    assert engine.tracker(subject) == "track"
+    assert engine.chosen("track", subject) == "track"
     tracked_by(data, stage)
-    assert engine.tracker(subject) == stage
+    assert engine.chosen("track", subject) == stage
     monkeypatch.setenv("TRACKER", "avatarmake")
-    assert engine.tracker(subject) == "track"
+    assert engine.chosen("track", subject) == "track"
+
+
+def test_the_trainer_that_made_what_is_there_goes_on(data, monkeypatch):
+    monkeypatch.delenv("TRAINER", raising=False)
+    subject = Subject(data, "roman")
+    assert engine.chosen("train", subject) == "train"
+    avatar = subject.directory("avatar")
+    avatar.mkdir()
+    write_receipt(avatar, "flashavatar")
+    assert engine.chosen("train", subject) == "flashavatar"
+    monkeypatch.setenv("TRAINER", "nope")
+    with pytest.raises(StageError, match="no trainer 'nope'. TRAINER is avatarmake or flashavatar"):
+        engine.chosen("train", subject)
+    assert engine.chosen("mask", subject) == "mask"
 
 
 def test_an_unknown_tracker_lists_the_known(data, monkeypatch):
     monkeypatch.setenv("TRACKER", "nope")
     with pytest.raises(StageError, match="TRACKER is avatarmake or flame-head-tracker") as e:
-        engine.tracker(Subject(data, "roman"))
+        engine.chosen("track", Subject(data, "roman"))
     assert e.value.exit == Exit.USAGE
 
 
