@@ -19,7 +19,7 @@ import cyclopts
 from avatarmake import ROOT
 from avatarmake.contract.layout import Subject
 from avatarmake.contract.stage import Stage, load
-from avatarmake.engine import request, tracker
+from avatarmake.engine import chosen, request
 from avatarmake.errors import Exit, StageError
 from avatarmake.files.whole import whole
 
@@ -37,7 +37,7 @@ def attempt(target: str, name: str, options: list[str], data: Path, variables: d
     `variables`: the environment; MEMORY among them is what the job was given, in MB.
     """
     subject = Subject(data, name)
-    stage = load(tracker(subject) if target == "track" else target)
+    stage = load(chosen(target, subject))
     words = [name, f"--data={data}", *options]
     subject.root.mkdir(parents=True, exist_ok=True)
     place = _place(stage, words)

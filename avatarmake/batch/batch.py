@@ -10,7 +10,7 @@ from avatarmake.batch.chains import Chain, Work, chains
 from avatarmake.batch.standing import Queue, Row, State, look, options
 from avatarmake.contract.layout import Subject
 from avatarmake.contract.stage import Stage, load
-from avatarmake.engine import tracker
+from avatarmake.engine import chosen
 from avatarmake.engine.readiness import make_ready, needed
 from avatarmake.errors import Exit, StageError
 from avatarmake.files.locking import Busy, locked
@@ -57,7 +57,7 @@ class Batch:
     @staticmethod
     def stage(target: str) -> Stage:
         """Of a subject that has no tracking yet."""
-        return load(tracker(None) if target == "track" else target)
+        return load(chosen(target, None))
 
     def queue(self) -> Queue:
         """What the queue has of it."""

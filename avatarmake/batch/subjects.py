@@ -18,7 +18,7 @@ from typing import Any
 
 from avatarmake.contract.layout import Subject
 from avatarmake.contract.stage import Stage, load
-from avatarmake.engine import tracker
+from avatarmake.engine import chosen
 from avatarmake.errors import Exit, StageError
 
 COLUMNS = ("id", "video", "options")
@@ -107,7 +107,7 @@ def _line(row: dict[str, Any], path: Path, number: int, targets: list[str], data
 
 def stage_of(target: str, subject: Subject) -> str:
     """The stage behind a make target: `track` may be either tracker."""
-    return tracker(subject) if target == "track" else target
+    return chosen(target, subject)
 
 
 def _check(line: Line, stages: list[Stage], path: Path, number: int) -> None:

@@ -24,6 +24,7 @@ from avatarmake.environments.pins import pins
 NOT_NEEDED = ("triton", "jax", "jaxlib", "matplotlib", "opencv-contrib-python", "sounddevice", "sentencepiece")
 TORCH = ROOT / "docker" / "torch.cpu.lock"
 OF_CUDA = ("torch", "numba-cuda", "cuda-", "nvidia-")  # names of what each kind has a version of its own of begin so
+LINUX_ONLY = re.compile(r"^((?:numba-cuda|cuda-|nvidia-(?!ml-py))[^\n;]*?) \\$", re.MULTILINE)  # no wheels elsewhere
 PLATFORM = ("--python-version=3.11", "--python-platform=x86_64-manylinux_2_28")
 
 
@@ -72,7 +73,8 @@ def _lock_cuda(asked: list[Path], instead: Path, agrees: Path, got: Path) -> Non
 
 def _lock(asked: list[Path], got: Path, *flags: str) -> None:
     _compile(asked, got, *flags)
-    got.write_text(with_torch(got.read_text(), TORCH.read_text()))
+    everywhere = with_torch(got.read_text(), TORCH.read_text())
+    got.write_text(LINUX_ONLY.sub(r'\1 ; sys_platform == "linux" \\', everywhere))
 
 
 def _compile(asked: list[Path], got: Path, *flags: str) -> None:

@@ -8,6 +8,7 @@ import time
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("MKL_CBWR", "AUTO")  # MKL promises equal sums run after run only where it is asked to
 
+import numpy as np
 import torch
 
 from avatarmake.avatar import ply
@@ -92,7 +93,7 @@ def train(job: Job, trainer: Trainer) -> None:
             preview(job.out, trainer)
         if step % job.config.checkpoint_every == 0 or end:
             trainer.seconds.append(round(before + time.monotonic() - started, 2))
-            trainer.curve.append(point(trainer, losses, errors))
+            trainer.curve.append(point(trainer, float(np.mean(losses)), float(np.mean(errors))))
             losses, errors = [], []
             save(job, trainer)
 
