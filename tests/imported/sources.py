@@ -9,6 +9,7 @@ import json
 import pickle
 import zipfile
 from collections import OrderedDict
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +43,8 @@ def seen(point: np.ndarray, r: np.ndarray, t: np.ndarray, k: np.ndarray) -> np.n
 
 def picture(at: np.ndarray, size: tuple[int, int] = (512, 512)) -> np.ndarray:
     """(h,w,3) uint8: a soft white spot on grey."""
-    x, y = np.meshgrid(np.arange(size[0]) + 0.5, np.arange(size[1]) + 0.5)
-    spot = np.exp(-((x - at[0]) ** 2 + (y - at[1]) ** 2) / (2 * 4.0**2))
+    x, y = (np.exp(-((np.arange(n) + 0.5 - a) ** 2) / (2 * 4.0**2)) for n, a in zip(size, at, strict=True))
+    spot = np.outer(y, x)
     return np.repeat(np.rint(40 + 200 * spot)[..., None], 3, -1).astype(np.uint8)
 
 
@@ -62,8 +63,18 @@ def mask(size: tuple[int, int] = (512, 512), value: int = 255) -> np.ndarray:
 
 def save(image: np.ndarray, path: Path, **options) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(image).save(path, **options)
+    path.write_bytes(encoded(image.tobytes(), image.shape, path.suffix, tuple(options.items())))
     return path
+
+
+@cache
+def encoded(pixels: bytes, shape: tuple, suffix: str, options: tuple) -> bytes:
+    """Each picture once for all tests."""
+    out = io.BytesIO()
+    fast = {"compress_level": 1} if suffix == ".png" else {}
+    image = Image.fromarray(np.frombuffer(pixels, np.uint8).reshape(shape))
+    image.save(out, Image.registered_extensions()[suffix], **fast, **dict(options))
+    return out.getvalue()
 
 
 def shape(count: int = 300) -> np.ndarray:
