@@ -41,6 +41,8 @@ def main() -> None:
     given = parser.parse_args()
     subject = Subject(given.data, given.subject)
     page = subject.directory("view") / "index.html"
+    if not page.is_file():
+        parser.error(f"{page} is not there. Run: make view ID={subject.name}")
     with Browser(size=(832, 700)) as browser:
         browser.open(page)
         browser.wait("window.avatar")
