@@ -228,6 +228,8 @@ def test_engines_that_write_other_bytes_are_told_apart(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Finished, "receipts", receipts)
     assert runs.same_bytes(two) == "local-cpu and docker-cpu write the same bytes"
+    stamps["docker"]["view"] = "with another name in it"
+    assert runs.same_bytes(two) == "local-cpu and docker-cpu write the same bytes"
     stamps["docker"]["mask"] = "other"
     assert runs.same_bytes(two).endswith("write different bytes, from mask on")
     assert runs.same_bytes(two[:1]) == ""
