@@ -9,7 +9,7 @@ from pathlib import Path
 from avatarmake.pack.comparison import Outcome
 from avatarmake.pack.contents import SUBJECT
 from avatarmake.pack.pack import Pack
-from avatarmake.pack.table import number, what
+from avatarmake.pack.table import number, off
 
 NAME = "index.html"
 TEMPLATE = Path(__file__).with_name("page.html.j2")
@@ -23,7 +23,7 @@ def html(work: Path, pack: Pack, outcomes: list[Outcome], images: dict[str, tupl
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": number, "what": what}
+    environment.filters |= {"number": number, "off": off}
     shown = {each.directory: pictures(work, pack, each.directory) for each in outcomes}
     return environment.from_string(TEMPLATE.read_text()).render(
         pack=pack.about, outcomes=outcomes, images=images, pictures=shown, films=FILMS

@@ -33,20 +33,26 @@ def show(outcomes: list[Outcome], images: dict[str, tuple[str, str]]) -> None:
 
 
 def what(each: Outcome) -> str:
-    """What a line says of an outcome, in words."""
+    """What a line says of an outcome: by how much it is off, and what around it was different."""
     if each.why or not each.files:
         return each.why
-    said = [f"{figure(f)}" for f in each.off[:NAMED]]
-    if not said and (nearest := each.nearest_to_its_limit):
-        said = [f"at most {figure(nearest)}"]
-    elif not said:
-        said = ["no figure differs"]
-    more = f" and {len(each.off) - NAMED} more" if len(each.off) > NAMED else ""
-    around = [f"{d.name} {d.then} -> {d.now}" for d in each.differences if d.decides]
-    around = around or [f"{d.name} {d.then} -> {d.now}" for d in each.differences]
-    rest = f" and {len(around) - NAMED} more" if len(around) > NAMED else ""
-    by = f" (around it: {'; '.join(around[:NAMED])}{rest})" if around else " (nothing around it was different)"
-    return "; ".join(said) + more + by
+    deciding = [d for d in each.differences if d.decides] or each.differences
+    around = [f"{d.name} {d.then} -> {d.now}" for d in deciding]
+    return f"{off(each)} (different around it: {_some(around) or 'nothing'})"
+
+
+def off(each: Outcome) -> str:
+    """The figures that are farthest off; where all hold, the one that is nearest to its limit."""
+    if each.why or not each.files:
+        return each.why
+    if each.off:
+        return _some([figure(f) for f in each.off])
+    nearest = each.nearest_to_its_limit
+    return f"at most {figure(nearest)}" if nearest else "no figure differs"
+
+
+def _some(said: list[str]) -> str:
+    return "; ".join(said[:NAMED]) + (f" and {len(said) - NAMED} more" if len(said) > NAMED else "")
 
 
 def figure(f: Figure) -> str:
