@@ -117,7 +117,7 @@ def _standing(
     say = partial(Standing, target)
     try:
         words = [line.id, f"--data={subject.data}", *options(line, target, stage, common)]
-        place = stage.place(request.unresolved(stage, words).config) if stage.part else stage.writes
+        place = stage.place(request.unresolved(stage, words, quiet=True).config) if stage.part else stage.writes
         stamp = receipt(subject.directory(place)) or {}
         queued = queue.get((line.id, target), (None, ""))
         if queued[0] in (State.RUNNING, State.QUEUED):
@@ -126,7 +126,7 @@ def _standing(
             return say(State.RUNNING, who[0], stamp)
         if blocked:
             return say(State.WAITS, "", stamp)
-        asked = request.parse(stage, _unread(words, stage, subject))
+        asked = request.parse(stage, _unread(words, stage, subject), quiet=True)
         state, why, failure = _found(asked, place, stamp)
         if queued[0] and state != State.DONE:
             return say(*queued, stamp, {"exit": int(Exit.BAD_INPUT), "said": queued[1], "stage": stage.name})
