@@ -146,7 +146,8 @@ def _most(on: str) -> int:
 
 def _ready(batch: Batch, todo: Sequence[Chain]) -> int:
     """Make what the stages need before the first job starts. Pods bring their images along."""
-    for chain in todo if batch.on != "k8s" else ():
+    alike = {chain.targets: chain for chain in todo if batch.on != "k8s"}  # one for all that run the same stages
+    for chain in alike.values():
         row = chain.rows[0]
         words = {target: options(row.line, target, batch.stage(target), batch.common) for target in batch.targets}
         if code := make_ready(Subject(batch.data, row.line.id), list(chain.targets), words):

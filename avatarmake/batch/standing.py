@@ -129,7 +129,8 @@ def _standing(
         asked = request.parse(stage, _unread(words, stage, subject), quiet=True)
         state, why, failure = _found(asked, place, stamp)
         if queued[0] and state != State.DONE:
-            return say(*queued, stamp, {"exit": int(Exit.BAD_INPUT), "said": queued[1], "stage": stage.name})
+            code = Exit.BAD_INPUT if queued[0] == State.FAILED else Exit.ENVIRONMENT
+            return say(*queued, stamp, {"exit": int(code), "said": queued[1], "stage": stage.name})
         return say(state, why, stamp, failure)
     except StageError as e:
         return say(State.FAILED, str(e), stamp, {"exit": int(e.exit), "said": str(e), "stage": stage.name})
