@@ -75,14 +75,14 @@ def _failed(subject: Subject, place: str) -> Path:
 def _place(stage: Stage, words: list[str]) -> str:
     """The directory it writes; for options that cannot be read, the one where it writes all of them."""
     with contextlib.suppress(StageError, cyclopts.CycloptsError):
-        return stage.place(request.unresolved(stage, words).config)
+        return stage.place(request.unresolved(stage, words, quiet=True).config)
     return stage.writes
 
 
 def _leave(subject: Subject, place: str, stage: Stage, words: list[str], how: dict) -> None:
     parts = {}
     with contextlib.suppress(StageError, cyclopts.CycloptsError, OSError):
-        parts = request.parse(stage, words).parts()
+        parts = request.parse(stage, words, quiet=True).parts()
     left = {
         "stage": stage.name,
         "subject": subject.name,

@@ -8,6 +8,7 @@ from pathlib import Path
 from avatarmake.batch import kubectl, kubernetes, needs, page, pool, slurm, subjects, table
 from avatarmake.batch.chains import Chain, Work, chains
 from avatarmake.batch.standing import Queue, Row, State, look, options
+from avatarmake.batch.subjects import Line
 from avatarmake.contract.layout import Subject
 from avatarmake.contract.stage import Stage, load
 from avatarmake.engine import chosen
@@ -41,7 +42,7 @@ class Batch:
         if min(self.at_once, self.cores) < 0 or self.shards < 1:
             raise StageError("AT_ONCE, CORES and SHARDS are 1 or more", exit=Exit.USAGE)
         if self.on == "k8s" and not self.claim:
-            what = "which volume do the pods see?"
+            what = "nothing says which volume pods shall see"
             raise StageError(what, next="Name its PersistentVolumeClaim: CLAIM=avatars", exit=Exit.USAGE)
 
     @property
@@ -65,8 +66,10 @@ class Batch:
             return {}
         return slurm.queue(self.work) if self.on == "slurm" else kubectl.queue(self.work)
 
-    def look(self) -> list[Row]:
-        lines = subjects.read(self.list, self.targets, self.data, self.shards)
+    def lines(self) -> list[Line]:
+        return subjects.read(self.list, self.targets, self.data, self.shards)
+
+    def look(self, lines: list[Line]) -> list[Row]:
         return look(lines, self.targets, self.data, self.common, self.queue())
 
 
@@ -92,8 +95,9 @@ def targets(words: str) -> list[str]:
 
 def run(batch: Batch) -> int:
     """Run or submit what is to do, and show all. Returns an exit code: of a subject that failed, if any did."""
+    lines = batch.lines()
     with _alone(batch.data):
-        rows, work = batch.look(), batch.work
+        rows, work = batch.look(lines), batch.work
         todo = chains(rows, work, _most(batch.on))
         if code := _ready(batch, todo):
             return code
@@ -106,9 +110,9 @@ def run(batch: Batch) -> int:
             try:
                 pool.run(todo, work)
             except KeyboardInterrupt:
-                _show(batch, batch.look())
+                _show(batch, batch.look(lines))
                 raise
-        rows = batch.look() if todo else rows
+        rows = batch.look(lines) if todo else rows
     _show(batch, rows)
     return max((_exit(row) for row in rows), default=Exit.OK)
 
@@ -127,7 +131,7 @@ def _alone(data: Path) -> Iterator[None]:
 
 def show(batch: Batch) -> int:
     """Where all subjects stand."""
-    _show(batch, batch.look())
+    _show(batch, batch.look(batch.lines()))
     return Exit.OK
 
 
@@ -142,7 +146,8 @@ def _most(on: str) -> int:
 
 def _ready(batch: Batch, todo: Sequence[Chain]) -> int:
     """Make what the stages need before the first job starts. Pods bring their images along."""
-    for chain in todo if batch.on != "k8s" else ():
+    alike = {chain.targets: chain for chain in todo if batch.on != "k8s"}  # one for all that run the same stages
+    for chain in alike.values():
         row = chain.rows[0]
         words = {target: options(row.line, target, batch.stage(target), batch.common) for target in batch.targets}
         if code := make_ready(Subject(batch.data, row.line.id), list(chain.targets), words):

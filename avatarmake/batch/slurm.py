@@ -5,6 +5,8 @@ A task starts when the same subject's task of the stage before has ended well (a
 joins them when all have ended well (afterok). Each array asks for what its stage needs. Tasks that fail by what may
 have passed are requeued by themselves, and SLURM counts how often.
 
+submitit would do some of this, and keep pickled calls of its own beside the queue; a script needs neither.
+
 What is not said here (partition, account, time) is taken from sbatch's own variables: SBATCH_PARTITION and the like.
 """
 
@@ -130,5 +132,6 @@ def _slurm(*words: str, script: str | None = None) -> str:
         raise StageError(what, next="Type this where SLURM is, or ON=local", exit=Exit.ENVIRONMENT) from e
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip() or f"it ended with {done.returncode}").splitlines()[-1]
-        raise StageError(f"SLURM refuses: {said}", words[0], "Type it again when it takes more", Exit.ENVIRONMENT)
+        later = "What it has taken goes on; type it again later for the rest" if words[0] == "sbatch" else ""
+        raise StageError(f"SLURM refuses: {said}", words[0], later, Exit.ENVIRONMENT)
     return done.stdout

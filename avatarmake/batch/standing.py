@@ -89,7 +89,7 @@ def look(lines: list[Line], targets: list[str], data: Path, common: dict[str, li
     if count < 2:
         return list(map(task, lines))
     with ProcessPoolExecutor(count, get_context("forkserver")) as pool:
-        return list(pool.map(task, lines, chunksize=TOGETHER // 4))
+        return list(pool.map(task, lines, chunksize=-(-len(lines) // (4 * count))))  # the queue goes with each
 
 
 def options(line: Line, target: str, stage: Stage, common: dict[str, list[str]]) -> list[str]:
@@ -116,7 +116,8 @@ def _standing(
     stage, stamp = load(stage_of(target, subject)), {}
     say = partial(Standing, target)
     try:
-        place = stage.place(request.unresolved(stage, [line.id]).config) if stage.part else stage.writes
+        words = [line.id, f"--data={subject.data}", *options(line, target, stage, common)]
+        place = stage.place(request.unresolved(stage, words, quiet=True).config) if stage.part else stage.writes
         stamp = receipt(subject.directory(place)) or {}
         queued = queue.get((line.id, target), (None, ""))
         if queued[0] in (State.RUNNING, State.QUEUED):
@@ -125,10 +126,11 @@ def _standing(
             return say(State.RUNNING, who[0], stamp)
         if blocked:
             return say(State.WAITS, "", stamp)
-        words = [line.id, f"--data={subject.data}", *_unread(options(line, target, stage, common), stage, subject)]
-        state, why, failure = _found(request.parse(stage, words), place, stamp)
+        asked = request.parse(stage, _unread(words, stage, subject), quiet=True)
+        state, why, failure = _found(asked, place, stamp)
         if queued[0] and state != State.DONE:
-            return say(*queued, stamp, {"exit": int(Exit.BAD_INPUT), "said": queued[1], "stage": stage.name})
+            code = Exit.BAD_INPUT if queued[0] == State.FAILED else Exit.ENVIRONMENT
+            return say(*queued, stamp, {"exit": int(code), "said": queued[1], "stage": stage.name})
         return say(state, why, stamp, failure)
     except StageError as e:
         return say(State.FAILED, str(e), stamp, {"exit": int(e.exit), "said": str(e), "stage": stage.name})

@@ -73,7 +73,7 @@ def read(path: Path, targets: list[str], data: Path, shards: int = 1) -> list[Li
 
 def _text(path: Path) -> str:
     if not path.name:
-        raise StageError("which subjects?", next="Type: make batch LIST=subjects.csv", exit=Exit.USAGE)
+        raise StageError("no list of subjects is given", next="Type: make batch LIST=subjects.csv", exit=Exit.USAGE)
     try:
         return path.read_text(encoding="utf-8-sig")  # as spreadsheets write it
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as e:

@@ -111,9 +111,12 @@ class Request:
         }
 
 
-def parse(stage: Stage, argv: list[str]) -> Request | None:
-    """`ID [--data D] [--force] [options]` -> Request; None when it was --help. Raises StageError, CycloptsError."""
-    asked = unresolved(stage, argv)
+def parse(stage: Stage, argv: list[str], quiet: bool = False) -> Request | None:
+    """`ID [--data D] [--force] [options]` -> Request; None when it was --help. Raises StageError, CycloptsError.
+
+    What is wrong with an option is printed before CycloptsError is raised, unless `quiet`.
+    """
+    asked = unresolved(stage, argv, quiet)
     if asked is None or asked.standing():
         return asked
     config = _with_paths(stage.resolve(asked.subject, _with_paths(asked.config)))
@@ -122,9 +125,9 @@ def parse(stage: Stage, argv: list[str]) -> Request | None:
     return replace(asked, config=config, given=asked.given | words)
 
 
-def unresolved(stage: Stage, argv: list[str]) -> Request | None:
+def unresolved(stage: Stage, argv: list[str], quiet: bool = False) -> Request | None:
     """`parse` without what the subject itself decides (its own video), which may not be there yet."""
-    asked = _parse(stage, argv)
+    asked = _parse(stage, argv, quiet)
     if asked is None:
         return None
     subject, data, force, config = asked
@@ -133,11 +136,11 @@ def unresolved(stage: Stage, argv: list[str]) -> Request | None:
     before = _remembered(stage, subject, config)
     remembered = {name: word for name, word in before.items() if name not in given and word is not None}
     if remembered:
-        config = _parse(stage, [*argv, *remembered.values()])[3]
+        config = _parse(stage, [*argv, *remembered.values()], quiet)[3]
     return Request(stage, subject, config, force, given, remembered)
 
 
-def _parse(stage: Stage, argv: list[str]) -> tuple[str, Path, bool, Any] | None:
+def _parse(stage: Stage, argv: list[str], quiet: bool) -> tuple[str, Path, bool, Any] | None:
     import cyclopts
 
     app = cyclopts.App(name=f"python -m avatarmake run {stage.name}", help=stage.summary, version_flags=[])
@@ -152,7 +155,7 @@ def _parse(stage: Stage, argv: list[str]) -> tuple[str, Path, bool, Any] | None:
     ):
         return subject, data, force, config or stage.config()
 
-    return app(argv, exit_on_error=False, result_action="return_value")
+    return app(argv, exit_on_error=False, print_error=not quiet, result_action="return_value")
 
 
 def _remembered(stage: Stage, subject: Subject, config: Any) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """A batch on a real SLURM: six subjects, each in its own trouble. Run by `make test-slurm`."""
 
 import json
+import platform
 import re
 import shutil
 import subprocess
@@ -11,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from avatarmake import ROOT
+from avatarmake.batch import batch as many
 from avatarmake.contract.layout import Subject
 from avatarmake.contract.receipts import RECEIPT, SUMS, receipt
+from avatarmake.errors import Exit
 from avatarmake.files.locking import locked
 from tests.batch.slurm.cluster import Cluster, missing
 
@@ -112,6 +115,37 @@ def test_six_subjects_end_as_they_should(cluster, videos, tmp_path):
     assert not volume.queue() and stamps == {path: path.stat().st_mtime_ns for path in stamps}
     page = (volume.data / "six.html").read_text()
     assert page.count("cannot be read as a video") == 1 and page.count(' href="bad/.batch.log"') == 1
+
+
+def test_what_is_asked_for(cluster, volume, monkeypatch):
+    """A GPU for training, memory by receipts, as the queue itself understands it. The node takes no job meanwhile."""
+    line = volume.line("roman")
+    volume.finish(line, "frames", "track", "convert", "mask")
+    volume.finish(volume.line("anna"), "frames", "track", "convert", "mask", "train", peak_mb=1500)
+    lst = volume.data.parent / "one.csv"
+    lst.write_text(f"id,video,options\nroman,{volume.video},DEVICE=cuda\n")
+    for name in ("SLURM_CONF", "PATH"):
+        monkeypatch.setenv(name, cluster.environment[name])
+    monkeypatch.setattr(many, "_ready", lambda *_: Exit.OK)
+    node = f"NodeName={platform.node().partition('.')[0]}"
+    cluster.run("scontrol", "update", node, "State=drain", "Reason=test")
+    try:
+        batch = many.Batch(lst, volume.data, many.targets("train view"), "slurm", {}, cores=2)
+        assert many.run(batch) == Exit.OK
+        asked = cluster.run("squeue", "--noheader", "--array", "--sort=i", "--format=%j %m %C %b").splitlines()
+        assert asked == ["avatarmake-train 2G 2 gres:gpu:1", "avatarmake-view 4G 2 N/A"]
+        (row,) = batch.look(batch.lines())
+        assert [str(s.state) for s in row.stages] == ["done"] * 4 + ["queued"] * 2
+        assert many.run(batch) == Exit.OK  # again: nothing more
+        assert len(cluster.run("squeue", "--noheader", "--array").splitlines()) == 2
+    finally:
+        cluster.run("scancel", "--name=avatarmake-train")
+        cluster.run("scontrol", "update", node, "State=resume")
+    # with a stage goes what was to come after
+    end = time.monotonic() + 60
+    while cluster.run("squeue", "--noheader") and time.monotonic() < end:
+        time.sleep(0.2)
+    assert not cluster.run("squeue", "--noheader")
 
 
 def _tasks(volume: Volume, name: str) -> set[str]:
