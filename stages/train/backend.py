@@ -1,5 +1,6 @@
 """Where the arithmetic runs: our numba kernels, on the CPU or on CUDA, or plain torch and gsplat on CUDA."""
 
+import os
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import NamedTuple
@@ -35,6 +36,8 @@ def choose(device: str, rasteriser: str = "own") -> Backend:
     if missing and (device == "cuda" or rasteriser == "gsplat"):
         asked = f"DEVICE={device}" if rasteriser == "own" else "RASTERISER=gsplat"
         raise StageError(f"{asked} needs {missing}", next="Use DEVICE=cpu RASTERISER=own", exit=Exit.ENVIRONMENT)
+    if missing and torch.version.cuda:  # of a build for the CPU the engine has said why
+        print(f"train: on the CPU; CUDA needs {missing}", flush=True)
     if device == "cpu" or missing:
         return _cpu()
     return _cuda() if rasteriser == "own" else _gsplat()
@@ -42,8 +45,7 @@ def choose(device: str, rasteriser: str = "own") -> Backend:
 
 def _missing(rasteriser: str) -> str:
     if not torch.cuda.is_available():
-        build = "" if torch.version.cuda else ": PyTorch is the build for the CPU"
-        return f"a GPU that PyTorch can use, and there is none{build}"
+        return f"a GPU that PyTorch can use, and there is none: {_why_none()}"
     if rasteriser == "own":
         return "" if find_spec("numba_cuda") else "numba-cuda, which is not installed"
     if not find_spec("gsplat"):
@@ -51,6 +53,17 @@ def _missing(rasteriser: str) -> str:
     from gsplat.cuda._backend import _C  # it imports even where it could not be compiled, and fails at the first step
 
     return "" if _C else "gsplat's CUDA code, which it compiles at first use: nvcc and a C++ compiler are missing"
+
+
+def _why_none() -> str:
+    """What the engine has found on this host, else the first sentence of what PyTorch says."""
+    if said := os.environ.get("AVATARMAKE_NO_GPU"):
+        return said
+    try:
+        torch.cuda.init()
+    except (RuntimeError, AssertionError) as e:
+        return str(e).splitlines()[0].split(". ")[0]
+    return "CUDA starts and lists none"
 
 
 def _cpu() -> Backend:
