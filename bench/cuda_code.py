@@ -46,10 +46,10 @@ KERNELS: dict[Kernel, tuple] = {
 }
 
 
-def ptx(kernel: Kernel, architectures: Iterable[int] = ARCHITECTURES) -> dict[int, str]:
-    """The kernel's PTX for each sm_<architecture>.
+def code_of(kernel: Kernel, architectures: Iterable[int] = ARCHITECTURES) -> dict[int, tuple[str, bytes]]:
+    """The kernel's PTX for each sm_<architecture>, and what a driver loads there.
 
-    As cuda.compile_ptx makes it, whose first half, which takes nine tenths of the time, is the same for all.
+    As a launch makes them, whose first half, which takes most of the time, is the same for all.
     """
     capabilities = {architecture: divmod(architecture, 10) for architecture in architectures}
     oldest = min(capabilities.values())
@@ -57,7 +57,7 @@ def ptx(kernel: Kernel, architectures: Iterable[int] = ARCHITECTURES) -> dict[in
     numba.cuda.dispatcher.get_current_device = lambda: types.SimpleNamespace(compute_capability=oldest)
     how = dict(device=False, abi="numba", cc=oldest)
     library, _ = compiler._compile_pyfunc_with_fixup(kernel.function, KERNELS[kernel], **how)
-    return {architecture: library.get_asm_strs(cc=cc)[0] for architecture, cc in capabilities.items()}
+    return {a: (library.get_asm_strs(cc=cc)[0], library.get_cubin(cc=cc).code) for a, cc in capabilities.items()}
 
 
 def faults(code: str) -> dict[str, int]:
@@ -84,15 +84,15 @@ def main() -> None:
     parser.add_argument("--ptxas", default=shutil.which("ptxas"))
     args = parser.parse_args()
     began = time.process_time()
-    made = {kernel: ptx(kernel, args.architectures) for kernel in KERNELS}
+    made = {kernel: code_of(kernel, args.architectures) for kernel in KERNELS}
     seconds = time.process_time() - began
     print(f"{seconds:.1f} s of CPU for {len(KERNELS)} kernels, {len(args.architectures)} architectures")
     wrong = False
     for kernel, codes in made.items():
-        for architecture, code in codes.items():
+        for architecture, (code, cubin) in codes.items():
             found = ", ".join(f"{count} {name}" for name, count in faults(code).items() if count)
             wrong |= bool(found)
-            line = f"{kernel.__name__}, sm_{architecture}: {found or 'float32 only'}"
+            line = f"{kernel.__name__}, sm_{architecture}: {found or 'float32 only'}, {len(cubin)} bytes linked"
             if args.ptxas:
                 line += ", {} registers, {} bytes spilled, {} shared".format(*resources(code, architecture, args.ptxas))
             print(line)

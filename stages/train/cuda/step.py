@@ -65,15 +65,15 @@ class Step:
 
     def _capture(self) -> None:
         """A graph of `_run`; where the device will not have one, launches go on one by one, and that is said once."""
-        graph = torch.cuda.CUDAGraph()
         torch.cuda.synchronize()
         try:
+            graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self._run()
             self.graph = graph
-        except RuntimeError as e:
+        except Exception as e:  # PyTorch's errors, numba's, or cuda.core's
             self.refused = True
-            print(f"train: without a CUDA graph, which is slower: {str(e).splitlines()[0]}", flush=True)
+            print(f"train: without a CUDA graph, which is slower: {(str(e) or repr(e)).splitlines()[0]}", flush=True)
 
     def _run(self) -> None:
         totals = None

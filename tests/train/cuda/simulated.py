@@ -193,6 +193,16 @@ def test_several_frames_a_step_and_a_room_that_was_short(files, monkeypatch):
     assert np.abs(device.picture_of(6, 16).astype(int) - cpu.picture_of(6, 16)).max() <= 1
 
 
+def test_where_there_is_no_graph_it_says_so_and_goes_on(files, monkeypatch, capsys):
+    """Here PyTorch cannot make one, as a driver might not be able to."""
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    straight, trainer = new(files, CudaTrainer), new(files, CudaTrainer)
+    found = losses_of(trainer, 1)
+    trainer._step.refused, trainer._step.taken = False, 3
+    assert np.array_equal(np.concatenate([found, losses_of(trainer, 2)]), losses_of(straight, 3))
+    assert capsys.readouterr().out.count("train: without a CUDA graph") == 1
+
+
 @pytest.mark.parametrize("first, then", [(Trainer, CudaTrainer), (CudaTrainer, Trainer)])
 def test_a_checkpoint_of_the_one_goes_on_with_the_other(first, then, files):
     straight = losses_of(new(files, Trainer), 4)

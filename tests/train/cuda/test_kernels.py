@@ -19,10 +19,12 @@ SIMULATED = ("test_image_and_every_gradient[opaque]", "test_several_frames_a_ste
 
 
 def test_kernels_compile_for_every_architecture_to_float32_in_registers():
-    from bench.cuda_code import ARCHITECTURES, KERNELS, faults, ptx
+    from bench.cuda_code import ARCHITECTURES, KERNELS, code_of, faults
 
     for kernel in [k for k in KERNELS if k.__name__ in ("project", "blend_backward", "correct")]:
-        codes = ptx(kernel)
+        made = code_of(kernel)
+        codes = {architecture: code for architecture, (code, _) in made.items()}
+        assert all(linked.startswith(b"\x7fELF") for _, linked in made.values())
         assert list(codes) == list(ARCHITECTURES) and all(f".target sm_{a}\n" in code for a, code in codes.items())
         assert all(".visible .entry" in code for code in codes.values())
         assert {a: sum(faults(code).values()) for a, code in codes.items()} == dict.fromkeys(codes, 0), kernel.__name__
