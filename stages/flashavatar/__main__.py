@@ -19,13 +19,12 @@ from avatarmake.errors import StageError
 from avatarmake.files.whole import whole
 from avatarmake.head_model.flame.assembly import COMPUTED
 from stages.flashavatar import GROUNDS, PERCEPTION, STAGE, held_out, upstream
-from stages.flashavatar.trainer import Trainer
+from stages.flashavatar.record import PREVIEWS, point, preview
+from stages.flashavatar.trainer import Schedule, Trainer
 from stages.train import evaluation
 from stages.train.backend import choose
 from stages.train.dataset import Dataset
-from stages.train.record import PREVIEWS, point, preview
 from stages.train.split import split
-from stages.train.trainer import Schedule
 
 SECONDS = ".seconds.json"  # while it trains: for each point of the curve, how long it took to get there
 LICENCE = (
@@ -55,7 +54,7 @@ def prepare(job: Job) -> Trainer:
         print(f"flashavatar: {parts.note}", flush=True)
     if not config.perceives:
         print(f"flashavatar: without LPIPS, which upstream adds after {PERCEPTION:,} steps", flush=True)
-    schedule = Schedule(config.iterations, config.resolution, warmup=0.0, seed=config.seed)
+    schedule = Schedule(config.iterations, config.resolution, config.seed)
     trainer = Trainer(upstream.load(STAGE), dataset, parts, schedule, GROUNDS[config.ground], device)
     if job.resumed and (job.out / CHECKPOINT).exists():
         trainer.restore(torch.load(job.out / CHECKPOINT, map_location=device, weights_only=True))
