@@ -32,6 +32,7 @@ from avatarmake.contract.layout import Subject
 from avatarmake.files.whole import whole
 from bench.plot import Line, plot
 from stages.flashavatar import GROUNDS, STAGE, upstream
+from stages.flashavatar.trainer import Schedule as TheirSchedule
 from stages.flashavatar.trainer import Trainer as Theirs
 from stages.train import evaluation, posture
 from stages.train.avatar import fresh
@@ -72,7 +73,7 @@ def theirs(dataset: Dataset, parts: Split, size: int, device: torch.device, minu
     flash = upstream.load(STAGE)
 
     def made() -> Theirs:
-        return Theirs(flash, dataset, parts, Schedule(1, size, 0.0, 0), GROUNDS["white"], device)
+        return Theirs(flash, dataset, parts, TheirSchedule(1, size, seed=0), GROUNDS["white"], device)
 
     made().step()  # compiles
     trainer, clock = made(), Clock(device)

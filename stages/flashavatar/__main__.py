@@ -8,7 +8,6 @@ import time
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("MKL_CBWR", "AUTO")  # MKL promises equal sums run after run only where it is asked to
 
-import numpy as np
 import torch
 
 from avatarmake.avatar import ply
@@ -20,13 +19,12 @@ from avatarmake.errors import StageError
 from avatarmake.files.whole import whole
 from avatarmake.head_model.flame.assembly import COMPUTED
 from stages.flashavatar import GROUNDS, PERCEPTION, STAGE, held_out, upstream
-from stages.flashavatar.trainer import Trainer
+from stages.flashavatar.record import PREVIEWS, point, preview
+from stages.flashavatar.trainer import Schedule, Trainer
 from stages.train import evaluation
 from stages.train.backend import choose
 from stages.train.dataset import Dataset
-from stages.train.record import PREVIEWS, point, preview
 from stages.train.split import split
-from stages.train.trainer import Schedule
 
 SECONDS = ".seconds.json"  # while it trains: for each point of the curve, how long it took to get there
 LICENCE = (
@@ -56,7 +54,7 @@ def prepare(job: Job) -> Trainer:
         print(f"flashavatar: {parts.note}", flush=True)
     if not config.perceives:
         print(f"flashavatar: without LPIPS, which upstream adds after {PERCEPTION:,} steps", flush=True)
-    schedule = Schedule(config.iterations, config.resolution, warmup=0.0, seed=config.seed)
+    schedule = Schedule(config.iterations, config.resolution, config.seed)
     trainer = Trainer(upstream.load(STAGE), dataset, parts, schedule, GROUNDS[config.ground], device)
     if job.resumed and (job.out / CHECKPOINT).exists():
         trainer.restore(torch.load(job.out / CHECKPOINT, map_location=device, weights_only=True))
@@ -93,7 +91,7 @@ def train(job: Job, trainer: Trainer) -> None:
             preview(job.out, trainer)
         if step % job.config.checkpoint_every == 0 or end:
             trainer.seconds.append(round(before + time.monotonic() - started, 2))
-            trainer.curve.append(point(trainer, float(np.mean(losses)), float(np.mean(errors))))
+            trainer.curve.append(point(trainer, losses, errors))
             losses, errors = [], []
             save(job, trainer)
 

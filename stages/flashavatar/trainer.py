@@ -6,6 +6,8 @@ Its own loop never applies the last step, begins its order anew when it goes on,
 its device; otherwise a step here is a step there. Every choice follows from the seed and the step's number alone.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 
@@ -15,11 +17,21 @@ from stages.flashavatar.frames import Frames
 from stages.flashavatar.upstream import FlashAvatar
 from stages.train.dataset import Dataset
 from stages.train.split import Split
-from stages.train.trainer import Schedule
 
 WHITE = (1.0, 1.0, 1.0)
 DELTA, MOUTH, LPIPS = 0.1, 40, 0.05
 DEGREE, RISES = 3, 500  # of spherical harmonics, and the steps after which it rises by one
+
+
+class Schedule(NamedTuple):
+    iterations: int
+    resolution: int
+    seed: int
+
+    def frame(self, step: int, train: tuple[int, ...]) -> int:
+        """Each epoch shows every training frame once, in an order of its own: upstream's shuffled stack."""
+        epoch, at = divmod(step, len(train))
+        return train[np.random.default_rng([self.seed, epoch]).permutation(len(train))[at]]
 
 
 class Trainer:

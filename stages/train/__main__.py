@@ -18,17 +18,18 @@ from avatarmake.contract.progress import progress
 from avatarmake.contract.stage import Job
 from avatarmake.errors import Exit, StageError
 from avatarmake.files.whole import whole
+from avatarmake.formats import images
 from stages.train import STAGE, evaluation, held_out, posture
 from stages.train.avatar import Avatar, fresh
 from stages.train.backend import Backend, choose
 from stages.train.dataset import Dataset
 from stages.train.network import Code
-from stages.train.record import PREVIEWS, point, preview
 from stages.train.split import split
 from stages.train.trainer import Schedule, Trainer
 
 CHECKPOINT = "checkpoint.pt"
 SECONDS = ".seconds.json"  # while it trains: for each point of the curve, how long it took to get there
+PREVIEWS = (50, 200, 500, 1000, 2000, 4000, 8000, 16000, 32000)
 
 
 def run(job: Job) -> dict:
@@ -97,6 +98,37 @@ def train(job: Job, trainer: Trainer) -> None:
             trainer.seconds.append(round(before + time.monotonic() - started, 2))
             trainer.curve.append(point(trainer, loss, mse))
             save(job.out, trainer)
+
+
+def point(trainer: Trainer, loss: float, mse: float) -> dict:
+    """One entry of curve.json: psnr_train of frames just trained, the other figures of a few unseen ones."""
+    resolution = trainer.schedule.resolution_at(trainer.steps - 1)
+    held = trainer.split.held_out
+    some = held[:: max(len(held) // 8, 1)]
+    measures = [measure(trainer, i, resolution) for i in some]
+    entry = {
+        "step": trainer.steps,
+        "resolution": resolution,
+        "loss": loss,
+        "psnr_train": round(evaluation.psnr(mse), 3),
+    }
+    for name in ("psnr_full", "psnr_head", "psnr_inner"):
+        values = [m[name] for m in measures if m[name] is not None]
+        entry[name] = round(float(np.mean(values)), 3) if values else None
+    return entry
+
+
+def measure(trainer: Trainer, i: int, resolution: int) -> dict:
+    return evaluation.measure(trainer.picture_of(i, resolution), trainer.dataset.picture(i, resolution))
+
+
+def preview(out: Path, trainer: Trainer) -> None:
+    """previews/<step>.jpg: truth | avatar, of an unseen frame in the middle where there is one."""
+    frames = trainer.split.blocks or trainer.split.last or trainer.split.train
+    i, resolution = frames[len(frames) // 2], trainer.schedule.resolution
+    truth = trainer.dataset.picture(i, resolution).pixels.transpose(1, 2, 0)
+    both = np.concatenate([truth, trainer.picture_of(i, resolution)], 1)
+    images.write_jpeg(out / "previews" / f"{trainer.steps}.jpg", both)
 
 
 def save(out: Path, trainer: Trainer, final: bool = False) -> None:
