@@ -1,4 +1,4 @@
-"""The points of the surface whose look is followed: vertices of skin, lips and eyeballs, and which of them are seen."""
+"""The points of the surface whose look is followed: vertices of skin, ears, lips and eyeballs, and which are seen."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from avatarmake.head_model.model import HeadModel
 from stages.track import points
 from stages.track.projection import Posed, Projection
 
-SKIN, EYES = ("face", "lips"), ("left_eyeball", "right_eyeball")
+SKIN, EYES = ("face", "lips", "ears"), ("left_eyeball", "right_eyeball")
 HIDDEN = ("mouth", "neck", "shoulders", "scalp")  # beside skin: what lies behind the lips, hair, clothes
 MOST = 2000  # points of skin
 FACING, FULL = 0.2, 0.7  # cosines between normal and view: from where a point counts, and counts fully
