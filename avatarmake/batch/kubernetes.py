@@ -26,7 +26,7 @@ from avatarmake.batch.attempt import AGAIN, TRIES
 from avatarmake.batch.chains import Chain, Work
 from avatarmake.batch.standing import Row
 from avatarmake.contract.stage import Stage
-from avatarmake.engine import docker, request
+from avatarmake.engine import context, docker, request
 from avatarmake.engine.revision import revision
 from avatarmake.errors import Exit, StageError
 
@@ -47,7 +47,15 @@ class Cluster:
     registry: str = ""  # where the images are: host:5000/me
 
     def image(self, stage: Stage) -> str:
-        return "/".join(filter(None, (self.registry.rstrip("/"), docker.tag(stage.name))))
+        """The image of the present sources, by their digest; without a registry the one that nodes have."""
+        if not self.registry:
+            return docker.tag(stage.name)
+        return f"{self.registry.rstrip('/')}/{stage.name}:{_sources(stage.name)}"
+
+
+@cache
+def _sources(stage: str) -> str:
+    return context.digest(stage, "")[:16]
 
 
 _revision = cache(revision)

@@ -16,7 +16,9 @@ def revision(*paths: str) -> str:
 def git(*words: str) -> str:
     """What git prints, or an empty string where there is no git or no repository."""
     try:
-        done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True)
+        # jobs of a batch ask all the time, and must not be in the way of whoever commits
+        command = ("git", "--no-optional-locks", "-C", str(ROOT), *words)
+        done = subprocess.run(command, capture_output=True, text=True)
     except FileNotFoundError:
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

@@ -16,6 +16,7 @@ from avatarmake.batch.chains import Work, chains
 from avatarmake.batch.kubernetes import INDEX, Cluster, job, labels, no_network
 from avatarmake.batch.standing import State, look
 from avatarmake.contract.layout import Subject
+from avatarmake.contract.stage import load
 from avatarmake.errors import Exit, StageError
 
 models = pytest.importorskip("kubernetes.client.models", reason="needs Kubernetes' client for Python")
@@ -91,7 +92,9 @@ def test_one_index_a_subject_one_container_a_stage(made, volume):
     assert [c["name"] for c in pod["initContainers"]] == TARGETS[:-1] and [c["name"] for c in pod["containers"]] == [
         "train"
     ]
-    assert [c["image"] for c in pod["containers"]] == ["registry:5000/me/avatarmake/train:latest"]
+    (image,) = [c["image"] for c in pod["containers"]]
+    assert re.fullmatch(r"registry:5000/me/train:[0-9a-f]{16}", image)
+    assert Cluster("avatars").image(load("train")) == "avatarmake/train:latest"
     gpus = {
         c["name"]: c["resources"]["limits"].get("nvidia.com/gpu") for c in pod["initContainers"] + pod["containers"]
     }
