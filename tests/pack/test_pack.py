@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import subprocess
 
 import pytest
@@ -135,3 +136,16 @@ def test_the_way_to_a_revision(checkout):
     assert tree.way_to(commit) == f"git worktree add ../avatarmake-{commit[:12]} {commit}"
     assert tree.way_to("0" * 40).startswith("git fetch --all && git worktree add ")
     assert tree.way_to(commit, "/p/changes.diff").endswith("apply /p/changes.diff")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["pack"], "Which subject? Type: make pack ID=roman"),
+        (["reproduce"], "Which pack? Type: make reproduce PACK=roman.avatarmake.tar.zst"),
+    ],
+)
+def test_what_make_wants_to_know(words, said):
+    plain = {name: value for name, value in os.environ.items() if name not in ("ID", "PACK", "MAKEFLAGS", "MAKELEVEL")}
+    done = subprocess.run(["make", *words], cwd=contents.ROOT, env=plain, capture_output=True, text=True)
+    assert done.returncode == 2 and said in done.stderr
