@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 WIDTH, HEIGHT = 720, 360
-LEFT, RIGHT, TOP, BOTTOM = 56, 24, 20, 48
+LEFT, RIGHT, TOP, BOTTOM = 56, 24, 32, 48
 TEXT = 'font-family="sans-serif" font-size="13" fill="#475569"'
 
 
@@ -18,7 +18,7 @@ class Line(NamedTuple):
 
 
 def plot(path: Path, lines: list[Line], x_label: str, y_label: str) -> None:
-    """x on a logarithmic axis, y on a plain one with a line every 5, and each line's name below the picture's top."""
+    """x on a logarithmic axis, y on a plain one with a line every 5; the lines' names stand where the curves begin."""
     xs, ys = zip(*(point for line in lines for point in line.points), strict=True)
     low, high = math.log10(min(xs)) - 0.05, math.log10(max(xs)) + 0.05
     bottom, top = 5 * math.floor(min(ys) / 5), 5 * math.ceil(max(ys) / 5)
@@ -48,8 +48,8 @@ def plot(path: Path, lines: list[Line], x_label: str, y_label: str) -> None:
     for k, line in enumerate(lines):
         v = HEIGHT - BOTTOM - 14 - 18 * (len(lines) - 1 - k)
         dash = ' stroke-dasharray="6 4"' if line.dashed else ""
-        parts.append(f'<path d="M{WIDTH - 250} {v - 4}h28" stroke="{line.colour}" stroke-width="2.2"{dash}/>')
-        parts.append(f'<text x="{WIDTH - 216}" y="{v}">{escape(line.label)}</text>')
+        parts.append(f'<path d="M{LEFT + 16} {v - 4}h28" stroke="{line.colour}" stroke-width="2.2"{dash}/>')
+        parts.append(f'<text x="{LEFT + 52}" y="{v}">{escape(line.label)}</text>')
     parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 8}" text-anchor="end">{escape(x_label)}</text>')
-    parts.append(f'<text x="8" y="{TOP - 4}">{escape(y_label)}</text></svg>')
+    parts.append(f'<text x="8" y="14">{escape(y_label)}</text></svg>')
     path.write_text("\n".join(parts) + "\n")

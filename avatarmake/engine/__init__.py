@@ -104,6 +104,11 @@ def _subject(argv: list[str]) -> Subject | None:
     return Subject(Path(data), names[0]) if names else None
 
 
+def tracker(subject: Subject | None) -> str:
+    """What `make track` runs."""
+    return chosen("track", subject)
+
+
 def chosen(target: str, subject: Subject | None) -> str:
     """The stage that a make target runs: of several that TRACKER= or TRAINER= names; without it, the one that made what
     is there, else our own."""
