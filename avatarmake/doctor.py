@@ -99,8 +99,8 @@ def _gpu() -> Rows:
         yield MISSING, "GPU in Docker", f"Docker has no way to it: {devices.ADVICE}. ENGINE=local needs none"
     stages = [stage for stage in STAGES if len(kinds.of(stage)) > 1]
     chosen = kind.choose(stages[0])
-    fits = chosen.name != kinds.CPU or not gpus.exists
-    yield GOOD if fits else MISSING, "PyTorch", f"{str(chosen).removeprefix('PyTorch ')}, in {' and '.join(stages)}"
+    fits, which = chosen.name != kinds.CPU or not gpus.exists, f"{', '.join(stages[:-1])} and {stages[-1]}"
+    yield GOOD if fits else MISSING, "PyTorch", f"{str(chosen).removeprefix('PyTorch ')}, in {which}"
 
 
 def _memory() -> Rows:

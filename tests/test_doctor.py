@@ -38,4 +38,4 @@ def test_the_gpu_and_which_pytorch_goes_with_it(monkeypatch, found, info, rows):
     said = list(doctor._gpu())
     assert [row[:2] for row in said] == [row[:2] for row in rows]
     assert all(words in row[2] for row, (_, _, words) in zip(said, rows, strict=True))
-    assert said[-1][2].endswith("in flame_head_tracker and train")
+    assert said[-1][2].endswith("in flame_head_tracker, train and flashavatar")

@@ -30,6 +30,7 @@ BASE = "python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c
 OWN_BASE = "avatarmake/base:bookworm"  # `make base`, where no registry of images can be reached
 INPUTS = f"{builder.OURS}inputs"  # label: digest of what the image was made of
 STANDS_ON = f"{builder.OURS}base"  # label: the id of the base
+PROCESS = f"{builder.OURS}process"  # label of a container: the process on the host that started it
 ADDED = f"{builder.OURS}pytorch3d"  # label: the wheels that PYTORCH3D added
 
 
@@ -227,12 +228,15 @@ def run(request: Request, environment: dict, kind: Kind = NO_CHOICE, mounts: Seq
     """Run a stage in its image of a kind, its output streamed; returns its exit code. Ctrl-C stops the container."""
     built, _ = build(request.stage.name, kind=kind.name)
     connection = client()
-    if request.stage.writes:  # of servers there may be several
+    if request.stage.writes:
         _join_running(connection, request)
+    else:  # of servers there may be several
+        _stop_orphans(connection, request)
     pinned = image_pins.named(short(request.stage.name, kind.name), built.id)
     environment = {"engine": "docker", "image": built.id, **pinned, **environment}
     settings = container.settings(request, environment, connection.info(), kind)
     settings["mounts"] += mounts
+    settings["labels"][PROCESS] = str(os.getpid())
     with _explained():
         held = connection.containers.create(built.id, **settings)
     return _stream(held, container.places(request))
@@ -248,6 +252,19 @@ def _join_running(connection: docker.DockerClient, request: Request) -> None:
                 _stream(left, container.places(request), start=False)
             else:
                 left.remove(force=True)
+
+
+def _stop_orphans(connection: docker.DockerClient, request: Request) -> None:
+    """Remove servers that a killed process left: nobody can come to them any more."""
+    labels = [f"{name}={value}" for name, value in container.identity(request).items()]
+    for left in connection.containers.list(all=True, filters={"label": labels}):
+        try:
+            os.kill(int(left.labels[PROCESS]), 0)
+        except ProcessLookupError:
+            with contextlib.suppress(NotFound, APIError):
+                left.remove(force=True)
+        except PermissionError:
+            pass  # somebody else's, and alive
 
 
 def _stream(held: docker.models.containers.Container, places: dict[str, str], start: bool = True) -> int:

@@ -26,7 +26,7 @@ TORCH = {"cuda12": "2.10.0", "cuda13": "2.13.0"}
 def test_stages_that_gain_by_a_gpu_have_a_lock_for_each_kind():
     assert {name for name, _ in CUDA} == {stage for stage in STAGES if load(stage).gpu != "none"} | {"test"}
     assert {name: kinds.of(name) for name, _ in CUDA if name != "test"} == dict.fromkeys(
-        ("flame_head_tracker", "train"), KINDS
+        ("flame_head_tracker", "train", "flashavatar"), KINDS
     )
 
 

@@ -215,7 +215,7 @@ def test_exit_code_and_message_come_through(client, tmp_path):
 
 
 def test_live_is_served_to_this_machine_by_a_container_without_a_network(client, subject):  # noqa: F811
-    """The page, and a frame in which there is no face; then Ctrl-C."""
+    """The page, and a frame in which there is no face; a kill, another, and Ctrl-C."""
     process = start("live", subject.name, f"--data={subject.data}")
     address = wait_for(process, "live: open ").split()[-1]
     (container_,) = running(client, subject.data)
@@ -227,6 +227,13 @@ def test_live_is_served_to_this_machine_by_a_container_without_a_network(client,
     with connect(address.replace("http", "ws") + "socket", origin=origin, proxy=None, max_size=None) as camera:
         camera.send(HEADER.pack(0, 640, 480, 0) + bytes(4 * 640 * 480))
         assert json.loads(camera.recv())["state"] == "waiting"
+    process.kill()  # and what it leaves is gone with the next one
+    process.wait()
+    process.stdout.close()
+    assert len(running(client, subject.data)) == 1
+    process = start("live", subject.name, f"--data={subject.data}")
+    wait_for(process, "live: open ")
+    assert len(running(client, subject.data)) == 1
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == Exit.OK and "live: ended" in said, said

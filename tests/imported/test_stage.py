@@ -291,7 +291,7 @@ def test_flashavatar_s_tree_of_what_was_imported(theirs, subject, bring, tmp_pat
 
 def test_who_made_the_tracking_is_no_tracker(theirs, subject, bring):
     bring(theirs)
-    assert engine.tracker(subject) == "track"
+    assert engine.chosen("track", subject) == "track"
 
 
 def test_status_says_so(theirs, subject, bring, capsys):
