@@ -4,7 +4,8 @@
 
 FOLDER of labels holds portraits, NAME.jpg beside NAME_labels.png (BiSeNet's classes): each becomes a still video of 20
 frames that goes through frames, track, convert and mask. VIDEO goes the same way, and so does the demo subject, whose
-true masks its generator draws. What is done is done: with --data a second run makes only the masks anew.
+true masks its generator draws. Each portrait is also moved over grounds (bench/composites.py), where alpha and the
+person's own colours are known to the strand. What is done is done: with --data a second run makes only the masks anew.
 
     IoU          neckhead x alpha > 1/2 against labels 1-15 and 17; what is outside the picture, or a hat, is left out
     cloth        share of that mask which is labelled cloth
@@ -14,9 +15,12 @@ true masks its generator draws. What is done is done: with --data a second run m
     off edge     share of alpha's outline with a clear edge of the image within 8 px but none within 2 px
     flicker      mean |alpha_t - alpha_t-1| in grey levels along the outline, where the image stands still
     area         neckhead, median of its pixels
+    band         mean |alpha - truth| in grey levels where the truth is soft, and 4 px around (composites)
+    over black   grey levels by which the picture that training is shown is off there, over black; and over white
 """
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
@@ -29,10 +33,12 @@ import cv2
 import numpy as np
 
 from avatarmake.contract import layout
-from avatarmake.formats.images import LABEL, read_labels, read_mask, read_rgb, resize_labels
+from avatarmake.formats.images import LABEL, crop, read_labels, read_mask, read_rgb, resize, resize_labels
+from bench import composites
 from stages.report import silhouettes
 from stages.report.silhouettes import outline
 from stages.report.subject import Finished
+from stages.train import compositing
 
 BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 SIDE = layout.IMAGE_SIZE
@@ -58,14 +64,14 @@ def stage(data: Path, name: str, which: str, *options: str) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def still_video(path: Path, image: np.ndarray, frames: int = 20) -> None:
+def video(path: Path, images: list[np.ndarray]) -> None:
     if path.exists():
         return
     with av.open(path, "w") as container:
         stream = container.add_stream("libx264", rate=25, options={"crf": "10"})
-        stream.height, stream.width = image.shape[:2]
+        stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt = "yuv420p"
-        for _ in range(frames):
+        for image in images:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode())
 
@@ -121,7 +127,7 @@ def against(alpha, head, true_alpha, true_head, image, where) -> dict[str, float
 
 def portrait(data: Path, name: str, folder: Path) -> dict[str, float]:
     """Figures against a label map."""
-    still_video(data / f"{name}.mp4", read_rgb(folder / f"{name}.jpg"))
+    video(data / f"{name}.mp4", [read_rgb(folder / f"{name}.jpg")] * 20)
     subject = make(data, f"p{name}", data / f"{name}.mp4")
     labels = cropped(subject, read_labels(folder / f"{name}_labels.png"))
     alpha, head = masks(subject, 10)
@@ -135,6 +141,37 @@ def portrait(data: Path, name: str, folder: Path) -> dict[str, float]:
         "hat taken": float((head > 0.5)[hat].mean()) if hat.any() else 0.0,
         "outside": float(alpha[~inside].mean()) if not inside.all() else 0.0,
     }  # fmt: skip
+
+
+def composite(data: Path, name: str, scene: str, folder: Path) -> dict[str, float]:
+    """Figures of a portrait moved over a ground; means over its frames."""
+    frames = list(composites.film(folder, name, scene))
+    video(data / f"{name}-{scene}.mp4", [image for image, _, _ in frames])
+    subject = make(data, f"{name}-{scene}", data / f"{name}-{scene}.mp4")
+    x, y, side = json.loads((subject.directory("frames") / "crop.json").read_text())["box"]
+    found, everything = [], np.full((SIDE, SIDE), 255, np.uint8)
+    filmed = _within(cropped(subject, np.zeros((SIDE, SIDE), np.uint8)) < 255)
+    for number, (_, drawn, coloured) in enumerate(frames, 1):
+        true_alpha, own = (resize(crop(np.rint(part).astype(np.uint8), x, y, side, side), (SIDE, SIDE))
+                           for part in (255 * drawn, coloured))  # fmt: skip
+        truth, alpha = true_alpha / np.float32(255), masks(subject, number)[0]
+        where = filmed & (cv2.dilate(((truth > 0.02) & (truth < 0.98)).astype(np.uint8), np.ones((9, 9))) > 0)
+        shown, cover, _ = compositing.composite(
+            picture(subject, number), np.rint(255 * alpha).astype(np.uint8), everything, everything, SIDE
+        )
+        white = shown.transpose(1, 2, 0)[where].astype(np.float32)
+        black, true_black = white - (255 - cover[where].astype(np.float32))[:, None], own[where].astype(np.float32)
+        true_white = true_black + 255 * (1 - truth[where])[:, None]
+        found.append({
+            **against(alpha, alpha, truth, truth, picture(subject, number), filmed),
+            "band": 255 * float(np.abs(alpha - truth)[where].mean()),
+            "over black": float(np.sqrt(np.square(black - true_black).mean())),
+            "over white": float(np.sqrt(np.square(white - true_white).mean())),
+        })  # fmt: skip
+    count = len(frames)
+    return {k: float(np.mean([f[k] for f in found])) for k in found[0] if "head" not in k and k != "IoU"} | {
+        "flicker alpha": flicker(subject, count, 1)["alpha"]
+    }
 
 
 def _within(inside: np.ndarray) -> np.ndarray:
@@ -169,12 +206,14 @@ def main() -> None:
     parser.add_argument("--video", type=Path, default=BESIDE / "wojtek.mp4")
     parser.add_argument("--labels", type=Path, default=BESIDE / "parsing")
     parser.add_argument("--data", type=Path)
-    parser.add_argument("--only", nargs="*", help="a portrait's name, the video's, demo")
+    parser.add_argument("--only", nargs="*", help="a portrait's name, NAME-wall, -shelf or -pan, the video's, demo")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         data = options.data or Path(temporary)
         names = sorted(p.stem for p in options.labels.glob("*.jpg"))
         work = {name: lambda name=name: portrait(data, name, options.labels) for name in names}
+        for name, scene in itertools.product(names, composites.SCENES):
+            work[f"{name}-{scene}"] = lambda name=name, scene=scene: composite(data, name, scene, options.labels)
         if options.video.exists():
             work[options.video.stem] = lambda: moving(make(data, options.video.stem, options.video))
         work["demo"] = lambda: demo(data)
