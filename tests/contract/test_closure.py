@@ -48,8 +48,7 @@ def codes(data) -> dict[str, str]:
 
 # Written down by hand, from what each stage is for. Nobody but the host runs the last ones.
 WHO = {
-    "geometry/jitter.py": {"imported", "track", "flame_head_tracker", "convert", "train", "flashavatar", "view", "drive",
-                           "export", "live"},
+    "geometry/jitter.py": set(STAGES) - {"demo", "frames", "mask", "report"},
     "detection/__init__.py": {"imported", "demo", "frames", "track", "flame_head_tracker", "mask", "live"},
     "detection/quality.py": {"track", "flame_head_tracker"},
     "formats/tracking.py": set(STAGES) - {"demo", "frames", "mask", "train", "flashavatar"},

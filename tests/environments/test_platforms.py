@@ -54,7 +54,8 @@ def test_every_machine_has_one_pytorch(machine):
 
 def test_a_stage_that_cannot_run_here_says_which_package_and_what_to_do(monkeypatch):
     monkeypatch.setattr(platforms, "here", lambda: ("linux", "aarch64"))
-    assert set(platforms.without(platforms.here())) == {"imported", "frames", "track", "flame_head_tracker", "mask", "live"}
+    without = {"imported", "frames", "track", "flame_head_tracker", "mask", "live"}
+    assert set(platforms.without(platforms.here())) == without
     platforms.check("train")
     with pytest.raises(StageError, match="mediapipe has no wheel for linux on aarch64.*on a Mac") as raised:
         platforms.check("track")

@@ -219,11 +219,12 @@ def test_the_host_reads_the_declaration_without_torch():
 
 
 def theirs(subject: Subject, number: int, side: int) -> np.ndarray:
-    """(3,side,side): an image over white as upstream shows it, its own colours at soft edges too; ours has the person's."""
+    """(3,side,side): an image over white as upstream shows it; at soft edges ours has the person's own colours."""
     image = images.read_rgb(dataset_image(subject.directory("dataset"), number)).astype(np.float64)
     masks = subject.directory("masks")
-    alpha, head = (images.read_mask(p) / 255 for p in (alpha_mask(masks, number), parsing_mask(masks, number, "neckhead")))
-    over = image * (alpha * head)[..., None] + 255 * (1 - alpha * head)[..., None]
+    alpha = images.read_mask(alpha_mask(masks, number)) / 255
+    cover = (alpha * images.read_mask(parsing_mask(masks, number, "neckhead")) / 255)[..., None]
+    over = image * cover + 255 * (1 - cover)
     k = len(over) // side
     return over.reshape(side, k, side, k, 3).mean((1, 3)).transpose(2, 0, 1)
 
