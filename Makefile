@@ -141,7 +141,7 @@ endif
 
 ##
 ##Many subjects, one a line of a CSV: id, video, options. ON this machine, or SLURM or Kubernetes:
-batch: .venv/host/lock  ##make batch LIST=subjects.csv [STAGES="track convert train report"] [ON=local|slurm|k8s] [AT_ONCE=4]
+batch: .venv/host/lock  ##make batch LIST=subjects.csv [STAGES="track convert train report"] [ON=slurm, or k8s] [AT_ONCE=4]
 	@$(call many,)
 
 ##
