@@ -15,7 +15,7 @@ from avatarmake.contract.layout import Subject
 from avatarmake.contract.pipeline import STAGES
 from avatarmake.contract.publication import receipt
 from avatarmake.contract.stage import load
-from avatarmake.engine import chosen, docker, request
+from avatarmake.engine import chosen, docker, request, running
 from avatarmake.environments import venv
 from avatarmake.errors import StageError
 from avatarmake.terminal import duration, print_table
@@ -24,7 +24,7 @@ from avatarmake.terminal import duration, print_table
 def show(subject: str, data: Path) -> None:
     """Every stage: state, key, engine and image or lock, age, size, and what it took: time and memory."""
     who = Subject(data, subject)
-    running = docker.containers(subject, data) if docker.trouble() is None else {}
+    held = running.containers(subject, data) if docker.trouble() is None else {}
     table = Table(title=f"{who.root}", title_justify="left", box=None, pad_edge=False, header_style="bold")
     for name in ("stage", "state", "key", "made by", "age", "size", "time", "memory"):
         table.add_column(name, overflow="fold" if name == "state" else "ellipsis")
@@ -35,11 +35,11 @@ def show(subject: str, data: Path) -> None:
         if stage == pipeline.IMPORTER and not who.directory(stage).exists():
             continue
         for name in load(stage).places(who):
-            table.add_row(name if "/" in name else stage, *_row(stage, name, who, data, running))
+            table.add_row(name if "/" in name else stage, *_row(stage, name, who, data, held))
     print_table(table)
 
 
-def _row(stage: str, name: str, who: Subject, data: Path, running: dict[str, str]) -> tuple[str, ...]:
+def _row(stage: str, name: str, who: Subject, data: Path, held: dict[str, str]) -> tuple[str, ...]:
     declared = load(stage)
     place, partial = who.directory(name), who.partial(name)
     stamp = None
@@ -52,8 +52,8 @@ def _row(stage: str, name: str, who: Subject, data: Path, running: dict[str, str
         state = ("imported" if asked.standing() else "done") if done else line.split(": ", 1)[1]
     except StageError as e:
         state = f"waits: {e.where or 'its options'} {e.what}".replace(f"{who.root}/", "")
-    if stage in running:
-        state = f"running in container {running[stage]}"
+    if stage in held:
+        state = f"running in container {held[stage]}"
     elif partial.exists():
         state += " (part of it is there; a run goes on from it)"
     if stamp is None:

@@ -56,7 +56,7 @@ def choose(stage: str, device: str = "auto") -> Choice:
 
 def run(name: str, argv: list[str]) -> int:
     """Run a stage unless it is done: `ID [--data D] [options]`. Returns its exit code (local: becomes the stage)."""
-    from avatarmake.engine import apptainer, docker, local, request
+    from avatarmake.engine import apptainer, local, request, running
 
     subject = _subject(argv)
     if subject:
@@ -77,7 +77,7 @@ def run(name: str, argv: list[str]) -> int:
     print(f"{stage.name} {asked.subject.name}: engine {engine} ({why}){words}{kept}", flush=True)
     environment = {"engine": engine, "why": why, "revision": revision(), "options": asked.options()}
     environment |= {"processor": described()} | ({"kind": build.name, "kind_why": build.why} if build.why else {})
-    by = {"docker": docker, "podman": docker, "apptainer": apptainer, "local": local}[engine]
+    by = {"docker": running, "podman": running, "apptainer": apptainer, "local": local}[engine]
     return by.run(asked, environment, build)
 
 

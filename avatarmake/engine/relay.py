@@ -15,7 +15,7 @@ from pathlib import Path
 
 from docker.types import Mount
 
-from avatarmake.engine import docker
+from avatarmake.engine import running
 from avatarmake.engine.request import Request
 from avatarmake.errors import Exit, StageError
 
@@ -30,7 +30,7 @@ def serve(request: Request, environment: dict) -> int:
         own = port.getsockname()[1]
         asked = replace(request, config=replace(request.config, port=own, socket=INSIDE))
         with handed_on(port, Path(folder) / INSIDE.name):
-            return docker.run(asked, environment, [Mount(str(INSIDE.parent), folder, type="bind")])
+            return running.run(asked, environment, mounts=[Mount(str(INSIDE.parent), folder, type="bind")])
 
 
 def listening(port: int) -> socket.socket:
