@@ -222,3 +222,27 @@ def test_images_that_apptainer_cannot_run(asked, standin, tmp_path, monkeypatch)
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(StageError, match="apptainer is not there. ENGINE=local"):
         apptainer.run(asked, {})
+
+
+def test_images_of_a_kind_have_names_of_their_own(tmp_path, monkeypatch):
+    """What is saved for GPU hosts stands beside what is for the CPU; a stage without a choice has one image."""
+    built = []
+
+    class Image:
+        short_id = "sha256:1"
+
+        def save(self, named):
+            yield named.encode()
+
+    def build(stage, force=False, kind="cpu"):
+        built.append((stage, kind))
+        return Image(), True
+
+    monkeypatch.setattr(docker, "build", build)
+    for torch in ("cuda13", "cpu"):
+        monkeypatch.setenv("TORCH", torch)
+        distribution.save(["train", "convert"], tmp_path)
+    assert built == [("train", "cuda13"), ("convert", "cpu"), ("train", "cpu"), ("convert", "cpu")]
+    assert set(distribution.sums(tmp_path)) == {"train-cuda13.tar", "train.tar", "convert.tar"}
+    assert (tmp_path / "train-cuda13.tar").read_text() == "avatarmake/train:cuda13"
+    assert distribution._tag("train", "cuda13") != distribution._tag("train", "cpu")
