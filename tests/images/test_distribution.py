@@ -20,8 +20,8 @@ BRIDGE = "avatarmake-test"  # 15 letters at most. One of its own: a daemon witho
 def names():
     """Images under names of their own on this daemon, whose others stay as they are."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(docker, "tag", lambda stage: f"avatarmake-test/{stage}:latest")
-        patch.setattr(docker, "environment", lambda stage: f"avatarmake-test/{stage}:environment")
+        patch.setattr(docker, "tag", lambda stage, kind="cpu": f"avatarmake-test/{stage}:latest")
+        patch.setattr(docker, "environment", lambda stage, kind="cpu": f"avatarmake-test/{stage}:environment")
         yield
         connection = docker.client()
         for name in (docker.tag(STAGE), docker.environment(STAGE)):
@@ -168,7 +168,7 @@ def test_files_instead_of_a_registry(here, fresh, tmp_path, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", address)
     distribution.load([], tmp_path / "images")
     assert docker.build(STAGE) == (docker.image(STAGE), False) and docker.image(STAGE).id == here.id
-    monkeypatch.setattr(docker, "tag", lambda stage: "somebody/else:latest")
+    monkeypatch.setattr(docker, "tag", lambda stage, kind="cpu": "somebody/else:latest")
     with pytest.raises(StageError, match=f"holds avatarmake-test/{STAGE}:latest, not somebody/else"):
         distribution.load([STAGE], tmp_path / "images")
     with (tmp_path / "images" / f"{STAGE}.tar").open("ab") as f:
