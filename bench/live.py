@@ -1,7 +1,7 @@
 """The live avatar, end to end: chromium's fake camera shows a tracked video, and what comes out is held against the
 offline tracking of it. Rate, delay from a frame's capture until the avatar shows it, processor time.
 
-    OMP_NUM_THREADS=1 python -m bench.live wojtek [--data data] [--seconds 60] [--focal 1.2] [--replay]
+    python -m bench.live wojtek [--data data] [--seconds 60] [--focal 1.2] [--replay]
 
 --replay leaves the browser out: every frame is seen, 25 a second by its own clock, however busy the machine is.
 Needs chromium, chromedriver and data/<ID>/ with frames, tracking, dataset and avatar. Each picture has its number in
@@ -10,10 +10,14 @@ its margin, as 10 squares, so that frames are told apart wherever the camera's l
 
 import argparse
 import asyncio
+import os
 import tempfile
 import threading
 import time
 from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in stages/live/__main__.py
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 from PIL import Image
