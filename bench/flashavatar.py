@@ -35,6 +35,7 @@ from stages.flashavatar import GROUNDS, STAGE, upstream
 from stages.flashavatar.trainer import Schedule as TheirSchedule
 from stages.flashavatar.trainer import Trainer as Theirs
 from stages.train import evaluation, posture
+from stages.train.__main__ import kind
 from stages.train.avatar import fresh
 from stages.train.backend import choose
 from stages.train.dataset import Dataset
@@ -89,7 +90,7 @@ def ours(dataset: Dataset, parts: Split, size: int, device: str, minutes: list[f
 
     def made(steps: int) -> Ours:
         avatar = fresh(dataset, parts.train, GAUSSIANS, 0, backend, seconds)
-        return Ours(avatar, dataset, parts, Schedule(steps, size, 0.5, 0), MOUTH)
+        return kind(backend)(avatar, dataset, parts, Schedule(steps, size, 0.5, 0), MOUTH)
 
     trial = made(TRIAL)
     trial.step()
