@@ -171,7 +171,7 @@ flashavatar-tree: .venv/host/lock ##what FlashAvatar's own train.py reads:  make
 	@$(HOST) flashavatar-tree "$$ID" --data="$$DATA" $(call option,TO,--to) $(if $(COPY),--copy)
 
 ##
-##Images. ENGINE=auto|docker|local says where stages run; auto takes Docker once the images are there:
+##Images. ENGINE=auto|docker|podman|apptainer|local says where stages run; auto takes Docker once the images are there:
 every_image = image/demo $(PIPELINE:%=image/%) image/flame_head_tracker image/flashavatar image/live image/imported
 images: $(every_image) ##build what has changed of all images, and list their sizes  [TORCH=cuda13, for a GPU elsewhere]
 	@$(HOST) images

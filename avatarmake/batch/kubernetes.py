@@ -25,8 +25,9 @@ from avatarmake.batch import needs, scripts
 from avatarmake.batch.attempt import AGAIN, TRIES
 from avatarmake.batch.chains import Chain, Work
 from avatarmake.batch.standing import Row
+from avatarmake.contract import kinds
 from avatarmake.contract.stage import Stage
-from avatarmake.engine import context, docker, request
+from avatarmake.engine import distribution, docker, request
 from avatarmake.engine.revision import revision
 from avatarmake.errors import Exit, StageError
 
@@ -47,15 +48,18 @@ class Cluster:
     registry: str = ""  # where the images are: host:5000/me
 
     def image(self, stage: Stage) -> str:
-        """The image of the present sources, by their digest; without a registry the one that nodes have."""
+        """The image of the present sources, as `make push` calls it; without a registry the one that nodes have.
+
+        Nobody here sees the nodes' drivers: it is the CPU's unless TORCH= names another kind.
+        """
+        asked = kinds.asked()
+        kind = asked if asked in kinds.of(stage.name) else kinds.CPU
         if not self.registry:
-            return docker.tag(stage.name)
-        return f"{self.registry.rstrip('/')}/{stage.name}:{_sources(stage.name)}"
+            return docker.tag(stage.name, kind)
+        return f"{self.registry.rstrip('/')}/{docker.short(stage.name, kind)}:{_tag(stage.name, kind)}"
 
 
-@cache
-def _sources(stage: str) -> str:
-    return context.digest(stage, "")[:16]
+_tag = cache(distribution.tag_of)  # it hashes the sources, and is asked for each stage of each Job
 
 
 _revision = cache(revision)

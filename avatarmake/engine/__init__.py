@@ -1,4 +1,4 @@
-"""Where a stage runs: in its image (docker) or in its virtual environment (local), made from the same lock file."""
+"""Where a stage runs: in its image (docker, podman, apptainer) or virtual environment (local), both of one lock file."""
 
 import os
 from pathlib import Path

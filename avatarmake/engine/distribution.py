@@ -24,7 +24,7 @@ def push(stages: list[str], registry: str) -> None:
     connection = docker.client()
     for stage, of, short in _known(stages):
         image, _ = docker.build(stage, kind=of)
-        name, tag = f"{_checked(registry)}/{short}", _tag(stage, of)
+        name, tag = f"{_checked(registry)}/{short}", tag_of(stage, of)
         image.tag(name, tag)
         digest = ""
         try:
@@ -54,9 +54,9 @@ def pull(stages: list[str], registry: str) -> None:
         if there is not None and docker.is_current(stage, of) and (pin is None or pin.image == there.id):
             print(f"{short}: nothing to do, the image is up to date: {there.short_id}", flush=True)
             continue
-        reference = f"{name}@{pin.digest}" if pin else f"{name}:{_tag(stage, of)}"
+        reference = f"{name}@{pin.digest}" if pin else f"{name}:{tag_of(stage, of)}"
         try:
-            image = connection.images.pull(name, tag=pin.digest if pin else _tag(stage, of))
+            image = connection.images.pull(name, tag=pin.digest if pin else tag_of(stage, of))
         except (ImageNotFound, NotFound) as e:
             what = f"the registry has no image of the present sources: {e.explanation or e}"
             advice = f"Where they are: make push REGISTRY={registry}; or build it here: make image/{stage}"
@@ -141,7 +141,8 @@ def _sources(stage: str, of: str) -> str:
     return context.digest(stage, "", of)
 
 
-def _tag(stage: str, of: str) -> str:
+def tag_of(stage: str, of: str) -> str:
+    """The tag in a registry of an image of the present sources and of a kind."""
     return _sources(stage, of)[:16]
 
 

@@ -228,3 +228,15 @@ def test_a_subject_of_the_volume_is_found_in_the_script(volume):
     assert scripts.subjects(scripts.cases("N", [[Subject(volume.data, n).name, "--x"] for n in names])) == dict(
         enumerate(names)
     )
+
+
+def test_images_are_of_the_kind_that_is_asked_for(monkeypatch):
+    """`train` for nodes with a GPU; a stage without a choice has one image."""
+    registry, nodes = Cluster("avatars", "registry:5000/me"), Cluster("avatars")
+    monkeypatch.delenv("TORCH", raising=False)
+    plain = registry.image(load("train"))
+    monkeypatch.setenv("TORCH", "cuda13")
+    image = registry.image(load("train"))
+    assert image.startswith("registry:5000/me/train-cuda13:") and image.split(":")[-1] != plain.split(":")[-1]
+    assert nodes.image(load("train")) == "avatarmake/train:cuda13"
+    assert nodes.image(load("convert")) == "avatarmake/convert:latest"

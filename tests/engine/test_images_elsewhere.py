@@ -245,4 +245,4 @@ def test_images_of_a_kind_have_names_of_their_own(tmp_path, monkeypatch):
     assert built == [("train", "cuda13"), ("convert", "cpu"), ("train", "cpu"), ("convert", "cpu")]
     assert set(distribution.sums(tmp_path)) == {"train-cuda13.tar", "train.tar", "convert.tar"}
     assert (tmp_path / "train-cuda13.tar").read_text() == "avatarmake/train:cuda13"
-    assert distribution._tag("train", "cuda13") != distribution._tag("train", "cpu")
+    assert distribution.tag_of("train", "cuda13") != distribution.tag_of("train", "cpu")
