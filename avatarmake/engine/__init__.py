@@ -1,4 +1,4 @@
-"""Where a stage runs: in its image (docker, podman, apptainer) or virtual environment (local), both of one lock file."""
+"""Where a stage runs: in an image (docker, podman, apptainer) or a virtual environment (local), both of one lock."""
 
 import os
 from pathlib import Path
