@@ -8,9 +8,10 @@ made and tracked with it. FlashAvatar's rates are constant, so one training is l
 Ours are planned for a length, so each length is a training of its own: its steps are what fits, by the time of 40.
 
 Seconds are processor seconds of training steps on one thread (on CUDA: wall seconds); pictures that are rendered to
-be measured, start-up and compilation are nobody's. SSIM of the head is that of the square around it. The table and
-the plot are in RECORD.md. What is not compared: speed on 512 px unless asked for; LPIPS, which FlashAvatar adds after
-15,000 steps; what either would reach after days.
+be measured, start-up and compilation are nobody's. Each is judged by pictures composited as those it trains on: ours
+have the person's own colours at soft edges. SSIM of the head is that of the square around it. The table and the plot
+are in RECORD.md. What is not compared: speed on 512 px unless asked for; LPIPS, which FlashAvatar adds after 15,000
+steps; what either would reach after days.
 """
 
 import argparse
@@ -38,7 +39,7 @@ from stages.train import evaluation, posture
 from stages.train.__main__ import kind
 from stages.train.avatar import fresh
 from stages.train.backend import choose
-from stages.train.dataset import Dataset
+from stages.train.dataset import Dataset, Picture
 from stages.train.losses import HEAD
 from stages.train.split import Split, split
 from stages.train.trainer import Schedule
@@ -81,7 +82,7 @@ def theirs(dataset: Dataset, parts: Split, size: int, device: torch.device, minu
     for budget in sorted(minutes):
         while clock.worked < 60 * budget:
             clock.run(trainer.step)
-        yield row("FlashAvatar", budget, trainer, clock, parts, size)
+        yield row("FlashAvatar", budget, trainer, trainer.frames.picture, clock, parts, size)
 
 
 def ours(dataset: Dataset, parts: Split, size: int, device: str, minutes: list[float]) -> Iterator[dict]:
@@ -101,21 +102,20 @@ def ours(dataset: Dataset, parts: Split, size: int, device: str, minutes: list[f
         trainer, clock = made(round(60 * budget * (TRIAL - 1) / tried.worked)), Clock(backend.device)
         while trainer.steps < trainer.schedule.iterations:
             clock.run(trainer.step)
-        yield row("ours", budget, trainer, clock, parts, size)
+        yield row("ours", budget, trainer, dataset.picture, clock, parts, size)
 
 
-def row(who: str, budget: float, trainer, clock: Clock, parts: Split, size: int) -> dict:
-    """What a training has come to: medians over the frames of each split."""
+def row(who: str, budget: float, trainer, picture: Callable, clock: Clock, parts: Split, size: int) -> dict:
+    """What a training has come to: medians over the frames of each split, `picture(frame, size)` being the truth."""
     found = {"who": who, "minutes": budget, "seconds": clock.worked, "wall": clock.passed, "steps": trainer.steps}
     for name in ("blocks", "last"):
-        measures = [measure(trainer, i, size) for i in getattr(parts, name)]
+        measures = [measure(trainer.picture_of(i, size), picture(i, size)) for i in getattr(parts, name)]
         found[name] = {figure: float(np.median([m[figure] for m in measures])) for figure in FIGURES}
     print(json.dumps(found), flush=True)
     return found
 
 
-def measure(trainer, i: int, size: int) -> dict:
-    picture, rendered = trainer.dataset.picture(i, size), trainer.picture_of(i, size)
+def measure(rendered: np.ndarray, picture: Picture) -> dict:
     m = evaluation.measure(rendered, picture)
     head = np.argwhere(picture.labels & HEAD)
     (top, left), (bottom, right) = head.min(0), head.max(0) + 1

@@ -35,5 +35,5 @@ def _split(out: Path, trainer: Trainer, frames: tuple[int, ...]) -> dict:
     for i in progress(frames, label="flashavatar: unseen frames", unit="frames"):
         rendered, dark = trainer.pictures_of(i, size, WHITE, BLACK)
         images.write_png(out / "test" / f"{dataset.numbers[i]:05d}.png", rendered)
-        measures.append(evaluation.measure(rendered, dataset.picture(i, size), dark))
+        measures.append(evaluation.measure(rendered, trainer.frames.picture(i, size), dark))
     return evaluation.summary([dataset.numbers[i] for i in frames], measures)

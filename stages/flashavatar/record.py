@@ -16,7 +16,7 @@ def point(trainer: Trainer, losses: list[float], errors: list[float]) -> dict:
     """One entry of curve.json: psnr_train of frames just trained, the other figures of a few unseen ones."""
     held, size = trainer.split.held_out, trainer.schedule.resolution
     some = held[:: max(len(held) // SOME, 1)]
-    pairs = [(trainer.picture_of(i, size), trainer.dataset.picture(i, size)) for i in some]
+    pairs = [(trainer.picture_of(i, size), trainer.frames.picture(i, size)) for i in some]
     measures = [evaluation.measure(*pair) for pair in pairs]
     entry = {
         "step": trainer.steps,
@@ -34,6 +34,6 @@ def preview(out: Path, trainer: Trainer) -> None:
     """previews/<step>.jpg: truth | avatar, of an unseen frame in the middle where there is one."""
     frames = trainer.split.blocks or trainer.split.last or trainer.split.train
     i, size = frames[len(frames) // 2], trainer.schedule.resolution
-    truth = trainer.dataset.picture(i, size).pixels.transpose(1, 2, 0)
+    truth = trainer.frames.picture(i, size).pixels.transpose(1, 2, 0)
     both = np.concatenate([truth, trainer.picture_of(i, size)], 1)
     images.write_jpeg(out / "previews" / f"{trainer.steps}.jpg", both)

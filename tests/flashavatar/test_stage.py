@@ -20,6 +20,7 @@ from avatarmake.formats import images
 from avatarmake.patches import checkout
 from stages.flashavatar import LPIPS, PERCEPTION, READS, STAGE, FlashAvatarConfig
 from stages.flashavatar import __main__ as stage
+from stages.flashavatar.frames import Frames
 from stages.flashavatar.trainer import Trainer
 from stages.train import evaluation
 from stages.train.dataset import Dataset
@@ -76,7 +77,8 @@ def test_it_writes_what_train_writes(trained, patched):
     dataset = Dataset(trained.directory("dataset"), trained.directory("masks"), trained.name)
     shown = images.read_rgb(avatar / "test" / "00012.png")
     assert shown.shape == (256, 256, 3) and (shown[:5] == 255).all()
-    again = evaluation.measure(shown, dataset.picture(11, 256))
+    frames = Frames(None, dataset, (1.0, 1.0, 1.0), torch.device("cpu"))
+    again = evaluation.measure(shown, frames.picture(11, 256))
     assert again["psnr_full"] == pytest.approx(result["splits"]["last"]["psnr_full"], abs=1e-3)
     curve = json.loads((avatar / "curve.json").read_text())
     assert [point["step"] for point in curve] == [3, 6] and curve[1]["loss"] < curve[0]["loss"]
@@ -231,7 +233,6 @@ def theirs(subject: Subject, number: int, side: int) -> np.ndarray:
 
 def test_pictures_are_composited_as_upstream_does(environment, tracked):
     """Over the ground twice, in floats; at half the side, means of four."""
-    from stages.flashavatar.frames import Frames
     from stages.train.losses import MOUTH
 
     subject = tracked(8)
@@ -247,3 +248,8 @@ def test_pictures_are_composited_as_upstream_does(environment, tracked):
     green = Frames(flash, dataset, (0.0, 1.0, 0.0), torch.device("cpu"))
     green.camera(7, 512)
     assert kept["image"][:, 0, 0].tolist() == [0, 1, 0]
+    for side in (512, 256):  # it is judged over white as train's is, whatever it was trained over
+        judged, ours = green.picture(7, side), dataset.picture(7, side)
+        assert np.abs(judged.pixels - theirs(subject, 8, side)).max() < 1.01
+        assert np.abs(judged.cover.astype(int) - ours.cover).max() <= 1
+        assert (judged.labels == ours.labels).mean() > 0.9999
