@@ -1,21 +1,22 @@
 # avatarmake: one talking-head video in, one drivable 3D Gaussian head avatar out.
 #
-#   VIDEO ── frames ── track ── convert ──┬── mask ──┐         ┌── view ── report
-#                                         └──────────┴── train ├── drive BY=anna
-#                                                              └── export
+#   VIDEO ── frames ── track ── convert ── mask ── refine ── train ┬── view ── report
+#                                                                  ├── drive BY=anna
+#                                                                  └── export
 #
 # A stage is one word. `make train ID=roman` brings in the stages before it; each runs unless it is done, and says so.
 # What follows two hashes is the help page, in this order.
 
 # --- the pipeline ----------------------------------------------------------------------------------------------------
-PIPELINE = frames track convert mask train view report drive export
+PIPELINE = frames track convert mask refine train view report drive export
 
 ##The pipeline. Each target brings in those before it:
 frames:                 ##cut one fixed square around the head:  make frames ID=roman VIDEO=~/roman.mp4 [FPS=25] [PERSON=left] [TURN=90]
 track: frames           ##head model parameters for every frame  [HEAD_MODEL=open] [SHARD=i/N] [REFINE=0] [TRACKER=avatarmake]
 convert: track          ##exact cameras, in the files that FlashAvatar reads
 mask: convert           ##alpha, neckhead and mouth; FIX=1 audits and repairs what is there  [LABELS=folder]
-train: convert mask     ##Gaussians on the head, moved by the expression  [DEVICE=cpu] [TRAINER=avatarmake]
+refine: convert mask    ##cameras once more, against a small avatar of the person  [REFINE=0: as tracked]
+train: refine           ##Gaussians on the head, moved by the expression  [DEVICE=cpu] [TRAINER=avatarmake]
 view: train             ##one page with the avatar in it, alive: opens anywhere, needs no network
 report: view            ##a page with that, the video, the figures, the worst frames
 ##
@@ -65,6 +66,7 @@ options.track  = $(call option,HEAD_MODEL,--head-model) $(call option,SHARD,--sh
 options.flame_head_tracker = $(call option,DEVICE,--device)
 options.mask   = $(call option,LABELS,--labels) $(call option,NUMBERING,--numbering) $(if $(FIX),--fix) \
                  $(call option,PARSER,--parser) $(call option,MATTING,--matting)
+options.refine = $(if $(filter 0,$(REFINE)),--no-refine) $(if $(filter 1,$(REFINE)),--refine)
 options.train  = $(call option,DEVICE,--device) $(call option,RASTERISER,--rasteriser)
 options.flashavatar = $(call option,DEVICE,--device)
 options.drive  = $(call option,BY,--by) $(call option,POSE,--pose) $(call option,GAIN,--gain) $(call option,YAW,--yaw) \

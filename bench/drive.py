@@ -79,7 +79,7 @@ def pictures(avatar: Avatar, driven: Performance, subject: Subject, resolution: 
     """Mean PSNR of dataset images `numbers` as the avatar shows them."""
     found = {"psnr_full": [], "psnr_head": []}
     config = DriveConfig(by="demo", size=resolution)
-    shown = Pictures(config, avatar, tracked.of_dataset(subject.directory("dataset"), subject.name), driven, None)
+    shown = Pictures(config, avatar, tracked.of_dataset(subject.directory("refined"), subject.name), driven, None)
     for n in numbers:
         picture = shown.draw(n - 1)
         for name, value in measure(picture, truth(subject, n, resolution)).items():
@@ -149,7 +149,7 @@ def speed(subject: Subject, by: str, size: int) -> tuple[float, float]:
     out.mkdir(exist_ok=True)
     job = Job(declared, subject, config, out)
     avatar = Avatar.read(subject)
-    own = tracked.of_dataset(subject.directory("dataset"), subject.name)
+    own = tracked.of_dataset(subject.directory("refined"), subject.name)
     rest, limits = stage.neutral.find(own), stage.bounds.bounds(own)
     who = stage.driver(job, avatar, own, rest, limits)
     result, _ = stage.driven(config, avatar, own, rest, limits, who)
@@ -182,7 +182,7 @@ def main() -> None:
     sets = {name: split["frames"] for name, split in splits.items() if split["frames"]}
     for name, split in splits.items():
         print(f"trained and judged, {name}: {split['psnr_full']:.2f} dB full, {split['psnr_head']:.2f} head")
-    own = tracked.of_dataset(demo.directory("dataset"), "demo")
+    own = tracked.of_dataset(demo.directory("refined"), "demo")
 
     def told(what: str, performance: Performance) -> None:
         for name, numbers in sets.items():

@@ -157,7 +157,7 @@ def made(data: Path, subject: str) -> Subject:
             from tests.flashavatar import standins
 
             print(f"no FLAME is there; one is generated: {standins.make(data / 'assets')}", flush=True)
-    words = ["make", "convert", "mask", f"ID={subject}", "HEAD_MODEL=flame", f"DATA={data}"]
+    words = ["make", "refine", f"ID={subject}", "HEAD_MODEL=flame", f"DATA={data}"]
     environment = os.environ | {"ASSETS": str(assets.folder())}
     subprocess.run(words, cwd=ROOT, check=True, env=environment)
     os.environ["AVATARMAKE_CACHE"] = str(data / ".cache")
@@ -174,7 +174,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
     subject = made(options.data.absolute(), options.id)
-    dataset = Dataset(subject.directory("dataset"), subject.directory("masks"), subject.name)
+    dataset = Dataset(*(subject.directory(d) for d in ("dataset", "masks")), subject.name, subject.directory("refined"))
     parts, device, size = split(len(dataset)), choose(options.device).device, options.resolution
     rows, place = [], options.data / f"side-by-side-{size}"
     each = theirs(dataset, parts, size, device, options.minutes)

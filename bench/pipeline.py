@@ -21,7 +21,7 @@ from avatarmake.contract.pipeline import WRITER
 from avatarmake.contract.publication import receipt
 
 ROOT = Path(__file__).resolve().parent.parent
-STAGES = ("demo", "frames", "track", "convert", "mask", "train", "report")
+STAGES = ("demo", "frames", "track", "convert", "mask", "refine", "train", "report")
 
 
 def make(*words: str) -> None:
@@ -49,7 +49,7 @@ def floors(demo: bool, m: dict, receipts: dict[str, dict], seconds: float) -> li
             ("training, s", receipts["train"]["seconds"], "<=", 120),
             ("eyelid correlation, worse eye", min(truth["eyelid_correlation"].values()), ">=", 0.8),
         ]
-    flat = ("frames", "track", "convert", "mask")
+    flat = ("frames", "track", "convert", "mask", "refine")
     rows += [(f"memory of {s}, MB", receipts[s]["peak_memory_mb"], "<=", 1000) for s in flat]
     return rows
 

@@ -59,7 +59,7 @@ def main() -> None:
 
 def poses(subject: Subject) -> list[tuple]:
     """avatar, parameters, view, translation, body: half as tracked, half changed by about a standard deviation."""
-    avatar, own = Avatar.read(subject), tracked.of_dataset(subject.directory("dataset"), subject.name)
+    avatar, own = Avatar.read(subject), tracked.of_dataset(subject.directory("refined"), subject.name)
     rng, found, body = np.random.default_rng(0), [], avatar.body(own)
     for k, i in enumerate(np.linspace(0, len(own) - 1, POSES).astype(int)):
         p, view = own.parameters(i), view_of(own.R[i])

@@ -53,13 +53,13 @@ class Avatar:
 
     @classmethod
     def read(cls, subject: Subject) -> "Avatar":
-        """From avatar/ and dataset/ of a subject. Raises StageError for what is missing, damaged or of another head."""
-        dataset = subject.directory("dataset")
-        index = read_index(dataset / "index.json", subject.name)
+        """From avatar/ and refined/ of a subject. Raises StageError for what is missing, damaged or of another head."""
+        refined = subject.directory("refined")
+        index = read_index(refined / "index.json", subject.name)
         model = head_model.load(index["head_model"])
         again = f"make track ID={subject.name}"
-        head_model.refuse_another(model, index["head_model_digest"], dataset, subject.name, again)
-        first = read_frame(layout.checkpoint_file(dataset, 0))
+        head_model.refuse_another(model, index["head_model_digest"], refined, subject.name, again)
+        first = read_frame(layout.checkpoint_file(refined, 0))
         checkpoint = subject.directory("avatar") / "checkpoint.pt"
         surface, deformation, poses, seconds = read_checkpoint(checkpoint, subject.name)
         own, corners = head(model, first.shape, surface.corners)

@@ -15,7 +15,7 @@ from avatarmake.geometry import cameras, rotations
 
 
 def of_dataset(dataset: Path, subject: str) -> Performance:
-    """What dataset/ holds, frame by frame: the avatar's own performance."""
+    """What refined/ (or dataset/, whose cameras are as tracked) holds, frame by frame: the avatar's own performance."""
     index = read_index(dataset / "index.json", subject)
     records = [read_frame(layout.checkpoint_file(dataset, i)) for i in range(len(index["images"]))]
     if not records:

@@ -10,6 +10,7 @@ WRITER = {
     "tracking": "track",
     "dataset": "convert",
     "masks": "mask",
+    "refined": "refine",
     "avatar": "train",
     "view": "view",
     "report": "report",

@@ -8,6 +8,7 @@ from avatarmake.contract.key import finished
 from avatarmake.contract.layout import IMAGE_SIZE, Subject
 from avatarmake.contract.pipeline import WRITER
 from avatarmake.contract.progress import progress
+from avatarmake.contract.receipts import receipt
 from avatarmake.errors import StageError
 from avatarmake.flashavatar_tree.plain import frame_values, image_format
 from avatarmake.formats.descriptions import read_index
@@ -52,6 +53,8 @@ def check(subject: Subject) -> Checked:
     """Raises StageError for what would make FlashAvatar fail, or train on something else than we would."""
     dataset, masks = subject.directory("dataset"), subject.directory("masks")
     receipts = {d.name: finished(subject, d.name) for d in (dataset, masks)}
+    if (root := with_cameras(subject)) != dataset:
+        receipts[root.name] = finished(subject, root.name)
     digests = {name: receipt["outputs"]["digest"] for name, receipt in receipts.items()}
     made_of = receipts["masks"].get("parts", {}).get("dataset/", digests["dataset"])
     if made_of != digests["dataset"]:
@@ -62,7 +65,7 @@ def check(subject: Subject) -> Checked:
         check_names(folder, frames, f"Run: make {WRITER[folder.parent.name]} ID={subject.name}")
         if channels:
             _check_images(folder, channels)
-    _check_frames(dataset, frames)
+    _check_frames(root, frames)
     about = {name: index[name] for name in ("head_model", "head_model_digest", "fps")}
     return Checked(frames, index["head_model"], digests, about)
 
@@ -74,8 +77,15 @@ def folders(subject: Subject) -> dict[Path, int]:
         layout.dataset_image(dataset, 1).parent: 3,
         layout.alpha_mask(masks, 1).parent: 1,
         layout.parsing_mask(masks, 1, "mouth").parent: 1,
-        layout.checkpoint_file(dataset, 0).parent: 0,
+        layout.checkpoint_file(with_cameras(subject), 0).parent: 0,
     }
+
+
+def with_cameras(subject: Subject) -> Path:
+    """Whose .frame files: refined/, where it was made of the dataset/ that is there, else that itself."""
+    dataset, refined = subject.directory("dataset"), subject.directory("refined")
+    made_of = (receipt(refined) or {}).get("parts", {}).get("dataset/")
+    return refined if made_of == finished(subject, "dataset")["outputs"]["digest"] else dataset
 
 
 def names(folder: str, frames: int) -> set[str]:
@@ -111,11 +121,11 @@ def _check_images(folder: Path, channels: int) -> None:
             raise StageError(f"{said} {channels}: FlashAvatar reads nothing else", path)
 
 
-def _check_frames(dataset: Path, frames: int) -> None:
+def _check_frames(root: Path, frames: int) -> None:
     """It takes K, img_size and shape of 00000.frame for all frames, and the image's centre for K's."""
     first = None
     for i in progress(range(frames), label="checkpoint"):
-        path = layout.checkpoint_file(dataset, i)
+        path = layout.checkpoint_file(root, i)
         values = frame_values(path)
         focal_x, _, x, _, focal_y, y, *_ = k = values["opencv"]["K"]
         first = first or values

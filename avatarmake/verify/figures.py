@@ -31,6 +31,7 @@ HEADLINES = {  # those that a person looks at
     "tracking.landmark_error_pct.median": "landmarks, % of outer-eye distance",
     "tracking.truth.landmark_error_px.median": "truth: landmarks, px",
     "tracking.truth.rotation_error_degrees.median": "truth: rotation, degrees",
+    "tracking.truth.refined.rotation_error_degrees.median": "truth: rotation, refined, degrees",
     "masks.truth.head_iou": "truth: masks, IoU of the head",
 }
 MOMENTS = ("_first", "_second")  # how names of Adam's end, which are of the last few steps

@@ -15,7 +15,7 @@ from avatarmake.contract.pipeline import WRITER
 from avatarmake.contract.publication import receipt
 from avatarmake.engine import docker, kind
 
-STAGES = ("demo", "frames", "track", "convert", "mask", "train", "view", "report")
+STAGES = ("demo", "frames", "track", "convert", "mask", "refine", "train", "view", "report")
 DIRECTORIES = {stage: directory for directory, stage in WRITER.items()}
 
 

@@ -111,7 +111,7 @@ def borrowed(config: DriveConfig) -> tuple[tuple[str, str], ...]:
 STAGE = Stage(
     name="drive",
     summary="drive the avatar with another performance: a tracked subject's, a file's, a tour",
-    reads=("avatar", "dataset"),
+    reads=("avatar", "refined"),
     writes="drives",
     config=DriveConfig,
     resolve=resolved,

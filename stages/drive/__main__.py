@@ -28,7 +28,7 @@ from stages.drive.sound import Sound
 
 def run(job: Job) -> dict:
     config, avatar = job.config, Avatar.read(job.subject)
-    own = tracked.of_dataset(job.read("dataset"), job.subject.name)
+    own = tracked.of_dataset(job.read("refined"), job.subject.name)
     own_rest, limits = neutral.find(own), bounds.bounds(own)
     who = driver(job, avatar, own, own_rest, limits)
     result, found = driven(config, avatar, own, own_rest, limits, who)

@@ -14,7 +14,7 @@ class ExportConfig:
 STAGE = Stage(
     name="export",
     summary="the avatar for other programs: avatar.npz and .ply",
-    reads=("avatar", "dataset"),
+    reads=("avatar", "refined"),
     writes="export",
     config=ExportConfig,
 )

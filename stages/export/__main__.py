@@ -28,7 +28,7 @@ def run(job: Job) -> dict:
     if job.config.sequence < 0:
         raise StageError(f"sequence is {job.config.sequence}", next="Give a number of frames", exit=Exit.USAGE)
     avatar = Avatar.read(job.subject)
-    own = tracked.of_dataset(job.read("dataset"), job.subject.name)
+    own = tracked.of_dataset(job.read("refined"), job.subject.name)
     wanted = expressions.chosen(job.config.expressions, avatar.head_model)
     if avatar.head_model == "open":
         with whole(job.out / "avatar.npz") as path:

@@ -46,7 +46,7 @@ def needs(config: FlashAvatarConfig) -> tuple[tuple[str, ...], ...]:
 STAGE = Stage(
     name="flashavatar",
     summary="Train the avatar with upstream's FlashAvatar.",
-    reads=("dataset", "masks"),
+    reads=("dataset", "masks", "refined"),
     writes="avatar",
     config=FlashAvatarConfig,
     gpu="optional",

@@ -46,7 +46,7 @@ def run(job: Job) -> dict:
 def prepare(job: Job) -> Trainer:
     """A trainer at step 0, or where a killed run left its last checkpoint."""
     config, device = job.config, choose(job.config.device).device
-    dataset = Dataset(job.read("dataset"), job.read("masks"), job.subject.name)
+    dataset = Dataset(job.read("dataset"), job.read("masks"), job.subject.name, job.read("refined"))
     check(dataset)
     dataset.check(config.resolution)
     parts = split(len(dataset))

@@ -25,7 +25,7 @@ class LiveConfig:
 STAGE = Stage(
     name="live",
     summary="the avatar's page with a camera: it does what you do",
-    reads=("dataset", "avatar"),
+    reads=("refined", "avatar"),
     writes="",
     config=LiveConfig,
     uses=("track", "view", "drive"),

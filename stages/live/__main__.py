@@ -39,7 +39,7 @@ def live(subject: Subject, config: LiveConfig) -> Live:
     if avatar.head_model != "open":
         what = f"this avatar stands on '{avatar.head_model}', and the page moves the open head only"
         raise StageError(what, subject.root, f"Run: make track train ID={subject.name} HEAD_MODEL=open")
-    own = tracked.of_dataset(subject.directory("dataset"), subject.name)
+    own = tracked.of_dataset(subject.directory("refined"), subject.name)
     packed = pack(content.facts(avatar, own), content.arrays(avatar, own.at(own.times[:1])))
     head = head_model.load(avatar.head_model)
 

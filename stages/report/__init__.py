@@ -24,7 +24,7 @@ def with_truth(subject: Subject, config: ReportConfig) -> ReportConfig:
 STAGE = Stage(
     name="report",
     summary="Show what came out: a video of unseen frames, figures, and a page to read.",
-    reads=("frames", "tracking", "dataset", "masks", "avatar", "view"),
+    reads=("frames", "tracking", "dataset", "masks", "refined", "avatar", "view"),
     writes="report",
     config=ReportConfig,
     resolve=with_truth,

@@ -42,6 +42,9 @@ def _print(m: dict, job: Job, done: Finished) -> None:
         table.add_row(
             "jitter, tracked (detected)", f"{m['tracking']['jitter_px']:.3f} ({m['tracking']['jitter_px_raw']}) px"
         )
+    if m["refine"]["moved_px"] is not None:
+        turned, moved = m["refine"]["turned_degrees"], m["refine"]["moved_px"]
+        table.add_row("refined by pictures, median", f"{turned:.2f} degrees, {moved:.2f} px")
     for split in ("blocks", "last"):
         s = m["avatar"].get(split)
         if s and s["psnr_full"] is not None:

@@ -11,6 +11,7 @@ STAGES = {  # make target -> directory
     "track": "tracking",
     "convert": "dataset",
     "mask": "masks",
+    "refine": "refined",
     "train": "avatar",
     "view": "view",
 }
@@ -21,6 +22,7 @@ def gather(done: Finished, truth: dict | None, silhouettes: dict | None) -> dict
     stamps = {stage: stamp for stage, d in STAGES.items() if (stamp := done.stamp(d))}
     tracking = stamps["track"].get("facts", {})
     converted = stamps["convert"].get("facts", {})
+    refined = stamps["refine"].get("facts", {})
     evaluation = done.evaluation
     return {
         "subject": done.name,
@@ -41,6 +43,7 @@ def gather(done: Finished, truth: dict | None, silhouettes: dict | None) -> dict
         },
         "convert": {k: converted.get(k) for k in ("reprojection_px_max", "reprojection_px_mean", "jitter_px")},
         "masks": {**stamps["mask"].get("facts", {}), "truth": silhouettes},
+        "refine": {k: refined.get(k) for k in ("turned_degrees", "moved_px", "jitter_px")},
         "avatar": {
             **{k: evaluation.get(k) for k in ("resolution", "gaussians", "iterations", "trainer")},
             **{name: _split(split) for name, split in evaluation["splits"].items()},

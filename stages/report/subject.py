@@ -29,6 +29,7 @@ class Finished:
     tracking: Path
     dataset: Path
     masks: Path
+    refined: Path
     avatar: Path
     view: Path
     source: Path  # the demo's; need not be there

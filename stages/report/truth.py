@@ -4,7 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
+from avatarmake.contract import layout
 from avatarmake.errors import StageError
+from avatarmake.formats.frame import read_frame
 from avatarmake.formats.tracking import Tracking
 from avatarmake.geometry import cameras
 from avatarmake.head_model.model import HeadModel
@@ -29,26 +31,45 @@ def compare(done: Finished, path: Path) -> tuple[dict, dict]:
     r, t = cameras.extrinsics_from_cam(np.stack([t.cam for t in tracked]))
     box, side = done.crop["box"], done.index["image_size"][0]
     r_true, t_true, focal_true = crop_camera(truth["R"], truth["t"], truth["intrinsics"], box, side)
-    turned = np.degrees(np.arccos(np.clip((np.einsum("nij,nij->n", r, r_true) - 1) / 2, -1, 1)))
-    apart = 1000 * (t - t_true)
+    points = (truth["landmarks"], box, side)
     figures = {
         "eyelid_correlation": {"left": correlation(eyelids[:, 0], truth["eyelids"][:, 0]),
                                "right": correlation(eyelids[:, 1], truth["eyelids"][:, 1])},
-        "landmark_error_px": _landmarks(done, tracked, r, t, truth["landmarks"], box, side),
-        "rotation_error_degrees": {"median": _median(turned), "p95": float(np.percentile(turned, 95))},
-        "translation_error_mm": {"sideways": _median(np.linalg.norm(apart[:, :2], axis=1)),
-                                 "depth": _median(np.abs(apart[:, 2]))},
+        **_cameras(done, tracked, (r, t), (r_true, t_true), points),
         "jaw_correlation": correlation(np.stack([t.jaw_pose[0] for t in tracked]), truth["jaw_pose"][:, 0]),
         "gaze_correlation": _gaze(np.stack([t.eye_pose for t in tracked]), truth["eye_pose"], truth["eyelids"]),
         "expression_correlation": _expression(np.stack([t.expression for t in tracked]), truth["expression"]),
         "focal_error_pct": float(100 * (done.index["focal"] / focal_true - 1)),
+        "refined": _cameras(done, tracked, _refined(done), (r_true, t_true), points),
     }  # fmt: skip
     if other_head(done, path):  # another origin, other expressions: nothing to compare
         figures |= {"translation_error_mm": {"sideways": None, "depth": None}, "expression_correlation": None}
+        figures["refined"]["translation_error_mm"] = figures["translation_error_mm"]
         figures |= {"face_motion_explained": None}
     else:
         figures |= {"face_motion_explained": _face_motion(done, tracked, truth)}
     return figures, {"times": done.index["times"], "truth": truth["eyelids"], "tracked": eyelids}
+
+
+def _cameras(done: Finished, tracked: list[Tracking], ours: tuple, true: tuple, points: tuple) -> dict:
+    """What cameras, each (N,3,3) and (N,3), are off by. `points`: true landmarks, the crop's box, its side."""
+    (r, t), (r_true, t_true) = ours, true
+    turned = np.degrees(np.arccos(np.clip((np.einsum("nij,nij->n", r, r_true) - 1) / 2, -1, 1)))
+    apart = 1000 * (t - t_true)
+    return {
+        "landmark_error_px": _landmarks(done, tracked, r, t, *points),
+        "rotation_error_degrees": {"median": _median(turned), "p95": float(np.percentile(turned, 95))},
+        "translation_error_mm": {
+            "sideways": _median(np.linalg.norm(apart[:, :2], axis=1)),
+            "depth": _median(np.abs(apart[:, 2])),
+        },
+    }
+
+
+def _refined(done: Finished) -> tuple[np.ndarray, np.ndarray]:
+    """Rotations (N,3,3), translations (N,3) that training is given."""
+    records = [read_frame(layout.checkpoint_file(done.refined, i)) for i in range(len(done.index["images"]))]
+    return tuple(np.stack([getattr(r, name) for r in records]).astype(np.float64) for name in ("R", "t"))
 
 
 def other_head(done: Finished, path: Path) -> bool:

@@ -22,7 +22,7 @@ class TrainConfig:
 STAGE = Stage(
     name="train",
     summary="train the avatar: Gaussians on the head model, moved by the expression",
-    reads=("dataset", "masks"),
+    reads=("dataset", "masks", "refined"),
     writes="avatar",
     config=TrainConfig,
     gpu="optional",

@@ -50,7 +50,7 @@ def run(job: Job) -> dict:
 def prepare(job: Job) -> Trainer:
     """A trainer at step 0, or where a killed run left its last checkpoint."""
     config, backend = job.config, choose(job.config.device, job.config.rasteriser)
-    dataset = Dataset(job.read("dataset"), job.read("masks"), job.subject.name)
+    dataset = Dataset(job.read("dataset"), job.read("masks"), job.subject.name, job.read("refined"))
     dataset.check(config.resolution)
     parts = split(len(dataset))
     if parts.note:

@@ -32,13 +32,16 @@ class Avatar:
     ) -> torch.Tensor:
         """raw code (114,), mesh (V,3), world-to-camera -> image (4,H,W) over `ground`, differentiable. `shift` (K,) is
         added to the network's code."""
-        gaussians = self.backend.bind(self._learned(raw, shift), vertices, self.surface)
-        return self.backend.rasterise(*gaussians, rotation, translation, camera, ground)
+        return self.backend.rasterise(*self.bound(raw, vertices, shift), rotation, translation, camera, ground)
+
+    def bound(self, raw: np.ndarray, vertices: np.ndarray, shift: torch.Tensor | None = None) -> tuple:
+        """The same up to the Gaussians themselves, which any camera may look at: means, axes, opacities, colours."""
+        return self.backend.bind(self._learned(raw, shift), vertices, self.surface)
 
     def gaussians(self, raw: np.ndarray, vertices: np.ndarray) -> list[np.ndarray]:
         """-> means (N,3), axes (N,3,3), opacities (N,), colours (N,3) in the world, for one expression."""
         with torch.no_grad():
-            return [x.cpu().numpy() for x in self.backend.bind(self._learned(raw), vertices, self.surface)]
+            return [x.cpu().numpy() for x in self.bound(raw, vertices)]
 
     def _learned(self, raw: np.ndarray, shift: torch.Tensor | None = None) -> torch.Tensor:
         return self.network(torch.from_numpy(raw).to(self.backend.device), shift)

@@ -1,4 +1,4 @@
-"""What training reads: dataset/ (parameters, cameras, images) and masks/, composited as FlashAvatar does.
+"""What training reads: dataset/ (images), refined/ (parameters, cameras) and masks/, composited as FlashAvatar does.
 
 Pictures stay uint8 and are read when first asked for; what fits KEEP bytes stays in memory, so that a long video costs
 time and not memory.
@@ -50,7 +50,8 @@ class Picture:
 class Dataset:
     """F frames, counted from 0; `numbers[i]` is what image i is called in dataset/imgs and masks/ (1-based)."""
 
-    def __init__(self, dataset: Path, masks: Path, subject: str = ""):
+    def __init__(self, dataset: Path, masks: Path, subject: str = "", refined: Path | None = None):
+        """Without `refined` cameras are those that dataset/ has itself."""
         self.root, self.masks, self.subject = dataset, masks, subject
         self.index = self._read_index()
         self.model = self._model()
@@ -59,7 +60,7 @@ class Dataset:
             raise StageError("holds no frame", dataset, f"Run: make track ID={subject}")
         self.numbers = list(range(1, count + 1))
         self.weights = self._read_weights(count)
-        records = [read_frame(layout.checkpoint_file(dataset, i)) for i in range(count)]
+        records = [read_frame(layout.checkpoint_file(refined or dataset, i)) for i in range(count)]
         first = records[0]
         self.shape, self.image_size = first.shape, first.image_size
         self.intrinsics = first.intrinsics.astype(np.float64)

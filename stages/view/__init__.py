@@ -28,7 +28,7 @@ def resolved(subject: Subject, config: ViewConfig) -> ViewConfig:
 STAGE = Stage(
     name="view",
     summary="one page with the avatar in it, alive: turn it, move it, play what was tracked and who drove it",
-    reads=("dataset", "avatar"),
+    reads=("refined", "avatar"),
     writes="view",
     config=ViewConfig,
     resolve=resolved,

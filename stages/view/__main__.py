@@ -25,7 +25,7 @@ WHY = (
 def run(job: Job) -> dict:
     if not job.config.seconds > 0:
         raise StageError(f"seconds is {job.config.seconds}", next="Use a number above 0", exit=Exit.USAGE)
-    performance = beginning(of_dataset(job.read("dataset"), job.subject.name), job.config.seconds)
+    performance = beginning(of_dataset(job.read("refined"), job.subject.name), job.config.seconds)
     why = foreign.WHY if foreign.is_foreign(job.read("avatar")) else "" if performance.head_model in FREE else WHY
     played: dict[str, Performance] = {}
     text = withheld(job.subject.name, why)

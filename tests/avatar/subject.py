@@ -27,6 +27,7 @@ def trained(root: Path, frames: int = 24, size: int = 64, steps: int = 40) -> Tr
     state = trainer.state()
     del state["optimiser"]
     torch.save(state, root / "avatar" / "checkpoint.pt")
+    small.refined(root)
     for name in ("dataset", "masks", "avatar"):
         finish(root / name)
     return trainer

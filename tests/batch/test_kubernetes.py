@@ -20,7 +20,7 @@ from avatarmake.contract.stage import load
 from avatarmake.errors import Exit, StageError
 
 models = pytest.importorskip("kubernetes.client.models", reason="needs Kubernetes' client for Python")
-TARGETS = ["frames", "track", "convert", "mask", "train"]
+TARGETS = ["frames", "track", "convert", "mask", "refine", "train"]
 CLUSTER = Cluster("avatars", "registry:5000/me")
 
 

@@ -10,7 +10,7 @@ from avatarmake.batch.subjects import Line, read
 from avatarmake.contract.stage import load
 from avatarmake.errors import Exit, StageError
 
-TARGETS = ["frames", "track", "convert", "mask", "train"]
+TARGETS = ["frames", "track", "convert", "mask", "refine", "train"]
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_a_line_s_own_option_holds_against_the_command_line_s():
 
 
 def test_stages_come_with_those_before_them():
-    assert targets("") == ["frames", "track", "convert", "mask", "train", "view", "report"]
+    assert targets("") == ["frames", "track", "convert", "mask", "refine", "train", "view", "report"]
     assert targets("convert,track") == ["frames", "track", "convert"]
     with pytest.raises(StageError, match="there is no stage 'trian'"):
         targets("track trian")

@@ -55,7 +55,7 @@ def test_goals_bring_in_what_comes_before(goals, needed):
 
 def test_everything_is_made_before_the_first_stage(host, roman):
     assert readiness.make_ready(roman, ["train"], {}) == Exit.OK
-    assert host.made == ["frames", "track", "convert", "mask", "train"]
+    assert host.made == ["frames", "track", "convert", "mask", "refine", "train"]
 
 
 def test_what_cannot_be_had_is_a_line_a_stage_and_the_others_are_looked_at_too(host, roman, capsys):

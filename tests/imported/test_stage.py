@@ -304,8 +304,8 @@ def test_status_says_so(theirs, subject, bring, capsys):
 
 
 def test_nothing_is_set_up_for_what_an_import_brings():
-    assert needed(["imported", "train"]) == ["imported", "convert", "mask", "train"]
-    assert needed(["train"]) == ["frames", "track", "convert", "mask", "train"]
+    assert needed(["imported", "train"]) == ["imported", "convert", "mask", "refine", "train"]
+    assert needed(["train"]) == ["frames", "track", "convert", "mask", "refine", "train"]
 
 
 def test_nothing_to_import(subject, run):

@@ -17,9 +17,10 @@ ROOT = Path(__file__).resolve().parents[2]
 FRAMES = 30
 OPTIONS = {
     "demo": ["--frames", str(FRAMES)],
+    "refine": ["--iterations", "60", "--gaussians", "2000"],
     "train": ["--iterations", "60", "--resolution", "256", "--gaussians", "2000", "--checkpoint-every", "20"],
 }
-ORDER = ("demo", "frames", "track", "convert", "mask", "train", "view", "report")
+ORDER = ("demo", "frames", "track", "convert", "mask", "refine", "train", "view", "report")
 
 
 # Another machine and another day, as far as one can be played: nothing of this may be seen in what a stage writes

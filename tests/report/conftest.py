@@ -19,6 +19,7 @@ from stages.convert import STAGE as CONVERT
 from stages.convert import __main__ as convert
 from stages.report import STAGE, __main__
 from tests import synthetic
+from tests.train import subject as small
 
 FRAMES, RESOLUTION = 12, 64
 LAST, BLOCKS = [11, 12], [4]
@@ -123,6 +124,7 @@ def make(data, head, last, blocks):
     write_masks(subject.directory("masks"))
     write_avatar(subject.directory("avatar"), last, blocks)
     synthetic.finish(subject.directory("masks"), images=FRAMES)
+    small.refined(subject.root)
     synthetic.finish(subject.directory("avatar"))
     subject.directory("view").mkdir()
     (subject.directory("view") / "index.html").write_text(LIVE)

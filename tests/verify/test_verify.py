@@ -144,7 +144,7 @@ def test_a_run_is_the_host_command_a_stage_at_a_time(tmp_path, monkeypatch):
     monkeypatch.setattr(subprocess, "Popen", popen)
     monkeypatch.setenv("TRACKER", "flame-head-tracker")
     done = runs.do(Run("local", "cuda13"), tmp_path, {"demo": ["--frames=96"]})
-    assert [words[0] for words, _ in called] == ["demo", "frames", "track", "convert", "mask", "train"]
+    assert [words[0] for words, _ in called] == ["demo", "frames", "track", "convert", "mask", "refine", "train"]
     assert called[0][0][3:] == ["--frames=96"] and called[-1][0][3:] == ["--device=cuda"]
     assert called[0][1] == {"ENGINE": "local", "TORCH": "cuda13", "TRACKER": None}
     assert done.fault == "train ended with 5: train: no such GPU"
