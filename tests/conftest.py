@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("MKL_CBWR", "AUTO")  # as stages ask of it; once a library has summed it is too late
+
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 AT_MOST = 8  # processes: each takes up to half a gigabyte
 # Modules stay whole and go to a process each in this order: what takes longest first, so that none is left alone with

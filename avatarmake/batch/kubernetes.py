@@ -31,7 +31,7 @@ from avatarmake.engine import distribution, docker, request
 from avatarmake.engine.revision import revision
 from avatarmake.errors import Exit, StageError
 
-MOST = 250  # indexes of a Job: its manifest has a line for each in each stage, and 1.5 MB at most
+MOST = 230  # indexes of a Job: its manifest has a line for each in each stage, and 1.5 MB at most
 INDEX = "JOB_COMPLETION_INDEX"
 VOLUME = "avatarmake/volume"  # label: which volume a Job is about
 TARGETS = "avatarmake/targets"  # annotation: the make targets that its pods run

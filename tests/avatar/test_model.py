@@ -126,7 +126,7 @@ def test_a_damaged_checkpoint_is_named_with_the_way_out(trained, tmp_path, damag
 
 def test_an_avatar_of_another_head_is_refused(trained, tmp_path):
     shutil.copytree(trained[0].root, tmp_path / "small")
-    path = tmp_path / "small" / "dataset" / "index.json"
+    path = tmp_path / "small" / "refined" / "index.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"head_model_digest": "0" * 64}))
     with pytest.raises(StageError, match="another version of head model 'open'"):
         Avatar.read(Subject(tmp_path, "small"))

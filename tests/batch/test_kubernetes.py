@@ -13,7 +13,7 @@ import yaml
 
 from avatarmake.batch import kubectl, scripts
 from avatarmake.batch.chains import Work, chains
-from avatarmake.batch.kubernetes import INDEX, Cluster, job, labels, no_network
+from avatarmake.batch.kubernetes import INDEX, MOST, Cluster, job, labels, no_network
 from avatarmake.batch.standing import State, look
 from avatarmake.contract.layout import Subject
 from avatarmake.contract.stage import load
@@ -102,7 +102,7 @@ def test_one_index_a_subject_one_container_a_stage(made, volume):
     settled = spec["podFailurePolicy"]["rules"][0]
     assert settled["action"] == "FailIndex" and settled["onExitCodes"]["values"] == [2, 3, 4]
     assert spec["backoffLimitPerIndex"] == 2 and spec["maxFailedIndexes"] == 2
-    assert len(json.dumps(manifest)) / 2 * 250 < 1.4e6  # of the largest Job
+    assert len(json.dumps(manifest)) / 2 * MOST < 1.4e6  # of the largest Job
 
 
 def run_as(container: dict, index: int, tmp_path, code: int = 0) -> tuple[list[str], dict, int]:

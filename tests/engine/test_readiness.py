@@ -44,9 +44,9 @@ def roman(tmp_path) -> Subject:
     "goals, needed",
     [
         (["frames"], "frames"),
-        (["train"], "frames track convert mask train"),
+        (["train"], "frames track convert mask refine train"),
         (["track", "convert"], "frames track convert"),
-        (["report", "demo"], "demo frames track convert mask train view report"),
+        (["report", "demo"], "demo frames track convert mask refine train view report"),
     ],
 )
 def test_goals_bring_in_what_comes_before(goals, needed):
@@ -64,7 +64,7 @@ def test_what_cannot_be_had_is_a_line_a_stage_and_the_others_are_looked_at_too(h
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(":")[0] for line in lines] == ["track", "train"]
     assert all("no version of torch==2.13.0+cpu. Give an index" in line for line in lines)
-    assert host.made == ["frames", "convert", "mask"]
+    assert host.made == ["frames", "convert", "mask", "refine"]
 
 
 def test_a_missing_asset_is_said_before_the_first_stage(host, roman, capsys):

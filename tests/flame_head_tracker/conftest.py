@@ -77,6 +77,7 @@ def subject(tmp_path_factory, wojtek) -> Subject:
             assert rgb.shape == (512, 512, 3)
             images.write_jpeg(layout.frame_image(frames, i + 1), np.full_like(rgb, 128) if i in BLANK else rgb)
     crop = {"fps": 25.0, "source_frames": list(range(FRAMES)), "times": [i / 25 for i in range(FRAMES)]}
+    crop |= {"source": {"width": 512, "height": 512}, "box": [0, 0, 512]}
     (frames / "crop.json").write_text(json.dumps(crop))
     finish(frames)
     return subject

@@ -14,17 +14,20 @@ THEIRS = ("utils", "scene", "src", "flame", "arguments", "gaussian_renderer")
 OVERLAYS = ("neighbours", "perceptual", "plain_files", "rotations_6d", "splatting", "uv_mesh")
 
 
-@pytest.fixture(autouse=True)
-def no_modules_left():
-    """What a test imports of a patched copy is called `utils`, `scene` ...: the next test's is another."""
-    path, before, allowed = list(sys.path), set(sys.modules), torch.serialization.get_safe_globals()
-    yield
-    sys.path[:] = path
-    for name in set(sys.modules) - before:
+def _forget() -> None:
+    sys.path[:] = [folder for folder in sys.path if not (Path(folder) / "gaussian_renderer").is_dir()]
+    for name in list(sys.modules):
         if name.split(".")[0] in THEIRS + OVERLAYS:
             del sys.modules[name]
     torch.serialization.clear_safe_globals()  # what frame_arrays.py allows is for all of this process
-    torch.serialization.add_safe_globals(allowed)
+
+
+@pytest.fixture(autouse=True)
+def no_modules_left():
+    """What a test imports of a patched copy is called `utils`, `scene` ...: the next test's is another."""
+    _forget()  # what the fixtures of a whole module have left
+    yield
+    _forget()
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ from stages.train import evaluation
 from stages.train.dataset import Dataset
 from stages.view import STAGE as VIEW
 from stages.view.__main__ import run as view
+from tests.train import subject as small
 
 FRAMES, STEPS = 12, 6
 OPTIONS = (f"--iterations={STEPS}", "--resolution=256", "--device=cpu", "--checkpoint-every=3")
@@ -48,7 +49,9 @@ def train(subject: Subject, *options) -> Exit:
 
 @pytest.fixture
 def untrained(given, tracked) -> Subject:
-    return tracked(FRAMES)
+    made = tracked(FRAMES)
+    small.refined(made.root)
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +60,7 @@ def trained(given, tmp_path_factory) -> Subject:
 
     digest = head_model.load("flame").digest
     made = subjects.write(tmp_path_factory.mktemp("volume"), FRAMES, "flame", digest)
+    small.refined(made.root)
     assert train(made) == Exit.OK
     return made
 

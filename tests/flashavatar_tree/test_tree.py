@@ -19,6 +19,7 @@ from avatarmake.formats.frame import write_frame
 from stages.convert.record import convert
 from tests.flashavatar_tree import subject as subjects
 from tests.synthetic import performance
+from tests.train import subject as small
 
 FRAMES = 9
 PLACES = ("imgs", "alpha", "parsing")
@@ -49,6 +50,20 @@ def files(to: Path) -> dict[str, bytes]:
 
 def command(fake, to, *words):
     return main(["flashavatar-tree", "fake", f"--data={fake.data}", f"--to={to}", *words])
+
+
+def test_refined_cameras_are_taken_where_they_are_of_this_dataset(fake, to):
+    refined, first = small.refined(fake.root), layout.checkpoint_file(fake.root / "refined", 0)
+    shutil.copy(layout.checkpoint_file(refined, 1), first)
+    done = {"outputs": {"digest": "refined"}, "parts": {"dataset/": "another"}}
+    (refined / "stage.json").write_text(json.dumps(done))
+    shown = "metrical-tracker/output/fake/checkpoint/00000.frame"
+    flashavatar_tree.make(fake, to, copy=False)
+    assert files(to)[shown] == layout.checkpoint_file(fake.directory("dataset"), 0).read_bytes()
+    done["parts"]["dataset/"] = json.loads((fake.root / "dataset" / "stage.json").read_text())["outputs"]["digest"]
+    (refined / "stage.json").write_text(json.dumps(done))
+    assert flashavatar_tree.make(fake, to, copy=False)[1]
+    assert files(to)[shown] == first.read_bytes() != layout.checkpoint_file(fake.directory("dataset"), 0).read_bytes()
 
 
 def test_layout_is_flashavatars(fake, to):

@@ -28,7 +28,7 @@ from tests.engine.test_context import append
 from tests.view.conftest import subject  # noqa: F401
 
 pytestmark = pytest.mark.skipif(docker.trouble() is not None, reason=f"no Docker: {docker.trouble()}")
-TORCH_STAGES = ("train", "flashavatar", "flame_head_tracker")
+TORCH_STAGES = ("refine", "train", "flashavatar", "flame_head_tracker")
 
 
 @pytest.fixture(scope="module")

@@ -52,6 +52,7 @@ def subject(tmp_path_factory) -> Subject:
     who = Subject(tmp_path_factory.mktemp("data"), "small")
     dataset = Dataset(*small.write(who.root, FRAMES, size=64, gaussians=500))
     write_checkpoint(who.directory("avatar") / "checkpoint.pt", dataset)
+    small.refined(who.root)
     for name in ("dataset", "avatar"):
         synthetic.finish(who.directory(name))
     write_drive(who, "anna", 9)
@@ -60,7 +61,7 @@ def subject(tmp_path_factory) -> Subject:
 
 def write_drive(who: Subject, name: str, frames: int) -> None:
     """drives/<name>: the last frames of its own video, as `drive` would leave them."""
-    own = tracked.of_dataset(who.directory("dataset"), who.name)
+    own = tracked.of_dataset(who.directory("refined"), who.name)
     place = who.directory(f"drives/{name}")
     place.mkdir(parents=True)
     own.at(own.times[-frames:]).write(place / "parameters.npz")
@@ -82,7 +83,7 @@ def avatar(subject) -> Avatar:
 @pytest.fixture(scope="session")
 def poses(subject, avatar) -> list[dict]:
     """Ten frames' parameters: five that were tracked, five beyond what training saw."""
-    own = tracked.of_dataset(subject.directory("dataset"), "small")
+    own = tracked.of_dataset(subject.directory("refined"), "small")
     body, rng, found = avatar.body(own), np.random.default_rng(3), []
     for k in range(10):
         i = (7 * k) % FRAMES

@@ -28,7 +28,7 @@ def flat(array) -> list:
 
 def test_what_evaluate_gives(node, subject, avatar, poses):
     """Tolerances follow from what packing rounds, with room for its way through sums of up to 48 terms."""
-    own = tracked.of_dataset(subject.directory("dataset"), "small")
+    own = tracked.of_dataset(subject.directory("refined"), "small")
     packed = packing.pack(content.facts(avatar, own), content.arrays(avatar, own))
     expected, places = [], []
     for pose in poses:
@@ -68,7 +68,7 @@ def test_what_draw_projects(node, avatar, poses):
 
 
 def test_a_file_of_parameters(node, subject, avatar, tmp_path):
-    own = tracked.of_dataset(subject.directory("dataset"), "small")
+    own = tracked.of_dataset(subject.directory("refined"), "small")
     own.write(tmp_path / "own.npz")
     with np.load(tmp_path / "own.npz") as arrays:
         deflated, other = io.BytesIO(), io.BytesIO()

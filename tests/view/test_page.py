@@ -72,7 +72,7 @@ def test_a_slider_moves_what_it_is_called(shown):
 
 
 def test_it_plays_what_was_tracked(shown, viewed):
-    own = tracked.of_dataset(viewed.directory("dataset"), "small")
+    own = tracked.of_dataset(viewed.directory("refined"), "small")
     shown.run("document.getElementById('play').click()")
     shown.wait("avatar.state.frame > 2")
     shown.run("avatar.play(false); const time = document.getElementById('time'); time.value = 5;"
@@ -85,7 +85,7 @@ def test_it_plays_what_was_tracked(shown, viewed):
 
 def test_it_plays_a_drive_by_its_name(shown, viewed):
     """The same frames as in the drive's own file, body and all."""
-    own = tracked.of_dataset(viewed.directory("dataset"), "small")
+    own = tracked.of_dataset(viewed.directory("refined"), "small")
     choose = "const c = document.getElementById('chosen'); c.value = arguments_[0];"
     choose += "c.dispatchEvent(new Event('change'));"
     shown.run(f"{choose} avatar.play(false)", "anna")
@@ -115,7 +115,7 @@ def dropped(browser: Browser, content: bytes, name: str) -> str:
 
 
 def test_a_file_of_parameters_is_dropped_on_it(shown, viewed, tmp_path):
-    own = tracked.of_dataset(viewed.directory("dataset"), "small").at(np.arange(0, 0.5, 0.1))
+    own = tracked.of_dataset(viewed.directory("refined"), "small").at(np.arange(0, 0.5, 0.1))
     own.write(tmp_path / "driver.npz")
     assert dropped(shown, (tmp_path / "driver.npz").read_bytes(), "driver.npz") == "driver.npz: 5 frames"
     shown.wait("avatar.state.playing && avatar.state.frame > 0")

@@ -33,7 +33,7 @@ def view(capsys):
 def copy(subject, tmp_path) -> Subject:
     """The subject, to do as one likes with what it writes."""
     (tmp_path / "small").mkdir()
-    for name in ("dataset", "avatar"):
+    for name in ("refined", "avatar"):
         (tmp_path / "small" / name).symlink_to(subject.directory(name))
     return Subject(tmp_path, "small")
 
@@ -97,7 +97,7 @@ def test_drives_that_are_there(copy, view):
 
 
 def test_drives_that_the_page_has_no_room_for(copy, view, capsys, avatar):
-    own = tracked.of_dataset(copy.directory("dataset"), "small")
+    own = tracked.of_dataset(copy.directory("refined"), "small")
     alone = len(__main__.live(avatar, own, {}))
     one = len(__main__.live(avatar, own, {"b": own})) - alone
     kept = __main__.fitting(avatar, own, {"a": own.at(np.arange(0, 9, 0.01)), "b": own, "c": own}, alone + 1.5 * one)
