@@ -1,7 +1,8 @@
 """Make avatarmake/verify/reference.json anew: `.venv/test/bin/python -m bench.verify_reference [--data FOLDER]`.
 
-The small demo of `make verify` on this machine's CPU, with three seeds of training on each of three processors: this
-one, and this one held to AVX2 and to SSE (tests/processors.py). Mean and tolerance of a figure are of the nine runs.
+The small demo of `make verify` on this machine's CPU, with three seeds of refine and train on each of three processors:
+this one, and this one held to AVX2 and to SSE (tests/processors.py). Mean and tolerance of a figure are of the nine
+runs.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from tests.processors import PROCESSORS
 
 OPTIONS = {
     "demo": ["--frames=96"],
+    "refine": ["--iterations=400"],
     "train": ["--iterations=400", "--resolution=256", "--gaussians=6000", "--checkpoint-every=400"],
 }
 SEEDS = (0, 1, 2)
@@ -38,10 +40,14 @@ def measured(data: Path, told: dict[str, str]) -> list[dict[str, float]]:
 
 
 def _one(data: Path, seed: int) -> dict[str, float]:
-    finished = runs.do(RUN, data, OPTIONS | {"train": [*OPTIONS["train"], f"--seed={seed}"]})
+    finished = runs.do(RUN, data, seeded(seed))
     if finished.fault:
         raise StageError(finished.fault, data, exit=Exit.INTERNAL)
     return figures.read(finished.subject)
+
+
+def seeded(seed: int) -> dict[str, list[str]]:
+    return OPTIONS | {stage: [*OPTIONS[stage], f"--seed={seed}"] for stage in ("refine", "train")}
 
 
 def main() -> None:
@@ -64,7 +70,7 @@ def main() -> None:
         "seeds": list(SEEDS),
     }
     pairs = {name: [figure.mean, figure.tolerance] for name, figure in tolerated.items()}
-    options = OPTIONS | {"train": [*OPTIONS["train"], f"--seed={SEEDS[0]}"]}  # or the last one's would be remembered
+    options = seeded(SEEDS[0])  # named, or the last one's would be remembered
     with whole(reference.FILE) as part:
         part.write_text(json.dumps({"made": made, "options": options, "figures": pairs}, indent=1) + "\n")
     for name, words in figures.HEADLINES.items():

@@ -19,6 +19,7 @@ KEPT = (
     "masks.truth.alpha_iou",
     "masks.truth.head_iou",
     "masks.truth.edge_px",
+    "refine",
     "avatar.blocks",
     "avatar.last",
 )
