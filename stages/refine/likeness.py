@@ -22,12 +22,12 @@ def begun(dataset: Dataset, config: RefineConfig, state: dict | None = None) -> 
     """A trainer at its first step, or one that has finished, of its `state`."""
     dataset.check(SIZE)
     backend, parts = choose("cpu"), split(len(dataset))
-    seconds = posture.seconds(dataset, parts.train) if state is None else Avatar.restored(state, backend).seconds
-    dataset.hold_body(seconds)
     if state is None:
+        dataset.hold_body(seconds := posture.seconds(dataset, parts.train))
         avatar = fresh(dataset, parts.train, config.gaussians, config.seed, backend, seconds)
     else:
         avatar = Avatar.restored(state, backend)
+        dataset.hold_body(avatar.seconds)
     trainer = Trainer(avatar, dataset, parts, Schedule(config.iterations, SIZE, 0.0, config.seed), MOUTH)
     if state is not None:
         trainer.restore(state)

@@ -109,6 +109,15 @@ def test_what_it_writes(subject):
     assert facts["frames_out"] == FRAMES and 0 < facts["moved_px"] < 3 and facts["jitter_px"]["refined"] > 0
 
 
+@pytest.mark.parametrize("frames", [1, 3])
+def test_a_video_of_hardly_any_frames(tmp_path, frames):
+    small.finished(tmp_path / "short", frames)
+    shutil.rmtree(tmp_path / "short" / "refined")
+    short = Subject(tmp_path, "short")
+    assert run(short) == Exit.OK
+    assert np.isfinite(read_frame(checkpoint_file(short.directory("refined"), frames - 1)).t).all()
+
+
 def test_without_it_cameras_stay(subject, capsys):
     assert run(subject, "--no-refine") == Exit.OK
     assert "cameras stay as they were tracked" in capsys.readouterr().out
