@@ -174,7 +174,7 @@ def main() -> None:
     args = parser.parse_args()
     demo, anna = Subject(args.data, "demo"), Subject(args.data, "anna")
     run("demo", anna, person="anna")
-    for stage in ("frames", "track"):
+    for stage in ("frames", "track", "convert", "mask", "refine"):
         run(stage, anna)
     avatar = Avatar.read(demo)
     evaluation = json.loads((demo.directory("avatar") / "evaluation.json").read_text())
@@ -191,7 +191,10 @@ def main() -> None:
 
     told("the truth drives demo", driven_by(truth_performance(demo, own), avatar, own))
     for by in ("demo", "anna"):
-        run("drive", demo, by=by, size=args.size)
+        run("drive", demo, by=by, size=args.size, cameras="tracked")
+        result = Performance.read(demo.directory(f"drives/{by}") / "parameters.npz")
+        told(f"{by}, cameras as tracked, drives demo", result)
+        run("drive", demo, by=by, size=args.size, cameras="refined")
         place = demo.directory(f"drives/{by}")
         result = Performance.read(place / "parameters.npz")
         told(f"{by} drives demo", result)

@@ -17,6 +17,7 @@ KNOWN = {
     "pose": ("driver", "absolute", "own", "none"),
     "camera": ("still", "orbit", "way"),
     "neutral": ("found", "zero"),
+    "cameras": ("auto", "refined", "tracked"),
     "alpha": ("mov", "png"),
 }
 SIZES = (256, 1024)
@@ -36,6 +37,7 @@ class DriveConfig:
     background: str = option("white", "white, black, #rrggbb, or alpha: none")
     alpha: str = option("mov", "of background alpha: mov (ProRes 4444), or png (one picture a frame)")
     neutral: str = option("found", "the driver's neutral face: found in the performance, or zero")
+    cameras: str = option("auto", "a subject's head motion: refined, tracked, or auto: refined where it is there")
 
     def __post_init__(self):
         for name, known in KNOWN.items():
@@ -89,9 +91,17 @@ def resolved(subject: Subject, config: DriveConfig) -> DriveConfig:
     if is_file(config.by) and Path(config.by).suffix.lower() not in VIDEOS:
         return replace(config, by=by, file=Path(config.by).expanduser())
     driver = Subject(subject.data, by)  # a name that can be one
-    if config.file is not None or by == TOUR or config.sound is not None:
+    if config.file is not None or by == TOUR:
         return replace(config, by=by)
-    return replace(config, by=by, sound=video_of(driver))
+    cameras = config.cameras if config.cameras != "auto" else "refined" if is_refined(driver) else "tracked"
+    return replace(config, by=by, cameras=cameras, sound=config.sound or video_of(driver))
+
+
+def is_refined(driver: Subject) -> bool:
+    """Whether there are refined cameras, made of the tracking that is there."""
+    done = [receipt(driver.directory(name)) or {} for name in ("tracking", "dataset", "refined")]
+    pairs = zip(("tracking/", "dataset/"), done, done[1:], strict=False)
+    return all(before and after.get("parts", {}).get(of) == before["outputs"]["digest"] for of, before, after in pairs)
 
 
 def video_of(driver: Subject) -> Path | None:
@@ -105,7 +115,7 @@ def video_of(driver: Subject) -> Path | None:
 def borrowed(config: DriveConfig) -> tuple[tuple[str, str], ...]:
     if config.file is not None or config.by == TOUR:
         return ()
-    return ((config.by, "frames"), (config.by, "tracking"))
+    return tuple((config.by, name) for name in ("frames", "refined" if config.cameras == "refined" else "tracking"))
 
 
 STAGE = Stage(

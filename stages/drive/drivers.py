@@ -72,8 +72,11 @@ def _rest(config, performance: Performance) -> Neutral:
 def _subject(job: Job) -> Driver:
     """A tracked subject: as many frames as frames/ has; where there was no face, its neighbours' parameters."""
     name = job.config.by
-    tracking, frames = job.borrow(name, "tracking"), job.borrow(name, "frames")
-    performance = tracked.of_tracking(tracking, frames, name)
+    frames = job.borrow(name, "frames")
+    if job.config.cameras == "refined":
+        performance = tracked.of_dataset(job.borrow(name, "refined"), name)
+    else:
+        performance = tracked.of_tracking(job.borrow(name, "tracking"), frames, name)
     times = np.array(read_crop(frames / "crop.json", name, "fps", "times")["times"], np.float64)
     rest = _rest(job.config, performance)
     return Driver(

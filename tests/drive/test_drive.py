@@ -216,6 +216,27 @@ def test_heads_move_as_asked(subjects):
     assert np.allclose(gained.jaw_pose[9, 0] - gained.jaw_pose[0, 0], JAW / 2, atol=1e-5)
 
 
+def test_a_driver_s_refined_cameras_are_taken_where_they_are_of_this_tracking(subjects, done, tmp_path):
+    """roman's refined/ as anna's: as many frames as there are times, and turns of his own."""
+    data = tmp_path / "data"
+    shutil.copytree(subjects, data)
+    before = Performance.read(drive(data, "anna") / "parameters.npz")
+    anna = data / "anna"
+    for name in ("dataset", "refined"):
+        shutil.copytree(data / "roman" / name, anna / name)
+    for name, of, digest in (("dataset", "tracking", "tracking"), ("refined", "dataset", "another")):
+        (anna / name / "stage.json").write_text(json.dumps({"outputs": {"digest": name}, "parts": {f"{of}/": digest}}))
+    again = Performance.read(drive(data, "anna", "--force") / "parameters.npz")  # of another dataset
+    assert np.array_equal(again.R, before.R)
+    refined = {"outputs": {"digest": "refined"}, "parts": {"dataset/": "dataset"}}
+    (anna / "refined" / "stage.json").write_text(json.dumps(refined))
+    place = drive(data, "anna")
+    assert json.loads((place / "stage.json").read_text())["config"]["cameras"] == "refined"
+    assert np.abs(Performance.read(place / "parameters.npz").R - before.R).max() > 0.01
+    tracked = Performance.read(drive(data, "anna", "--cameras=tracked") / "parameters.npz")
+    assert np.array_equal(tracked.R, before.R)
+
+
 def test_the_camera_goes_round_the_head(subjects):
     """From the subject's left the nose is on the left of the picture, and the head stays in it."""
     avatar = Avatar.read(Subject(subjects, "roman"))
