@@ -120,7 +120,7 @@ def test_six_subjects_end_as_they_should(cluster, videos, tmp_path):
 def test_what_is_asked_for(cluster, volume, monkeypatch):
     """A GPU for training, memory by receipts, as the queue itself understands it. The node takes no job meanwhile."""
     line = volume.line("roman")
-    volume.finish(line, "frames", "track", "convert", "mask")
+    volume.finish(line, "frames", "track", "convert", "mask", "refine")
     volume.finish(volume.line("anna"), "frames", "track", "convert", "mask", "refine", "train", peak_mb=1500)
     lst = volume.data.parent / "one.csv"
     lst.write_text(f"id,video,options\nroman,{volume.video},DEVICE=cuda\n")
