@@ -135,7 +135,7 @@ def test_what_is_asked_for(cluster, volume, monkeypatch):
         asked = cluster.run("squeue", "--noheader", "--array", "--sort=i", "--format=%j %m %C %b").splitlines()
         assert asked == ["avatarmake-train 2G 2 gres:gpu:1", "avatarmake-view 4G 2 N/A"]
         (row,) = batch.look(batch.lines())
-        assert [str(s.state) for s in row.stages] == ["done"] * 4 + ["queued"] * 2
+        assert [str(s.state) for s in row.stages] == ["done"] * 5 + ["queued"] * 2
         assert many.run(batch) == Exit.OK  # again: nothing more
         assert len(cluster.run("squeue", "--noheader", "--array").splitlines()) == 2
     finally:
