@@ -74,6 +74,15 @@ def failures(name: str) -> Iterator[Outcome]:
             raise
         outcome.code = Exit.ENVIRONMENT
         print(f"{name}: {e.filename or 'the shared volume'}: {explained(e)}", file=sys.stderr)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemError) as e:
+        if not _stopped(e):
+            raise
         outcome.code = 130  # type: ignore[assignment]
         print(f"{name}: stopped; run it again and it goes on", file=sys.stderr)
+
+
+def _stopped(error: BaseException | None) -> bool:
+    """Whether it is Ctrl-C's; compiled code that calls Python, as numba's does, makes a SystemError of that."""
+    while isinstance(error, SystemError):
+        error = error.__cause__ or error.__context__
+    return isinstance(error, KeyboardInterrupt)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from avatarmake import ROOT
-from avatarmake.contract.command import command
+from avatarmake.contract.command import command, failures
 from avatarmake.contract.execution import execute
 from avatarmake.contract.layout import Subject
 from avatarmake.contract.publication import RECEIPT, SUMS, receipt
@@ -230,3 +230,22 @@ def test_progress_yields_everything_and_is_quiet_when_short(capsys):
 
     assert list(progress(range(5), label="x")) == [0, 1, 2, 3, 4]
     assert capsys.readouterr().err == ""
+
+
+def test_ctrl_c_in_compiled_code_is_ctrl_c(capsys):
+    """It comes out of numba as the SystemError of a SystemError."""
+
+    def pressed():
+        try:
+            try:
+                raise KeyboardInterrupt
+            except KeyboardInterrupt as e:
+                raise SystemError("returned a result with an exception set") from e
+        except SystemError as e:
+            raise SystemError("returned a result with an exception set") from e
+
+    with failures("train") as outcome:
+        pressed()
+    assert outcome.code == 130 and capsys.readouterr().err == "train: stopped; run it again and it goes on\n"
+    with pytest.raises(SystemError, match="of our own"), failures("train"):
+        raise SystemError("of our own")
