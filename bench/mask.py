@@ -29,7 +29,7 @@ def repeat(dataset: Path, out: Path, count: int) -> None:
         os.link(dataset_image(dataset, i % have + 1), dataset_image(out, i + 1))
         os.link(checkpoint_file(dataset, i % have), checkpoint_file(out, i))
     longer = {key: list(range(1, count + 1)) for key in ("images", "source_frames", "times")}
-    (out / "index.json").write_text(json.dumps(index | longer))
+    (out / "index.json").write_text(json.dumps(index | longer | {"weights": [1.0] * count}))
     shutil.copy(dataset / RECEIPT, out / RECEIPT)
 
 

@@ -37,6 +37,13 @@ def receipt(directory: Path) -> dict | None:
     return stamp
 
 
+def made_of(directory: Path, source: Path) -> bool:
+    """Whether a finished directory was made of what now lies in another of its subject, by content."""
+    done, before = receipt(directory) or {}, receipt(source) or {}
+    digest = before.get("outputs", {}).get("digest")
+    return digest is not None and done.get("parts", {}).get(f"{source.name}/") == digest
+
+
 def vouched(directory: Path) -> str:
     """The digest of the list of files that a receipt vouches for; "" where there is none that does."""
     try:

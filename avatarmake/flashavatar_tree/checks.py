@@ -8,7 +8,7 @@ from avatarmake.contract.key import finished
 from avatarmake.contract.layout import IMAGE_SIZE, Subject
 from avatarmake.contract.pipeline import WRITER
 from avatarmake.contract.progress import progress
-from avatarmake.contract.receipts import receipt
+from avatarmake.contract.receipts import made_of
 from avatarmake.errors import StageError
 from avatarmake.flashavatar_tree.plain import frame_values, image_format
 from avatarmake.formats.descriptions import read_index
@@ -56,8 +56,7 @@ def check(subject: Subject) -> Checked:
     if (root := with_cameras(subject)) != dataset:
         receipts[root.name] = finished(subject, root.name)
     digests = {name: receipt["outputs"]["digest"] for name, receipt in receipts.items()}
-    made_of = receipts["masks"].get("parts", {}).get("dataset/", digests["dataset"])
-    if made_of != digests["dataset"]:
+    if receipts["masks"].get("parts", {}).get("dataset/", digests["dataset"]) != digests["dataset"]:
         raise StageError("was made for another dataset/", masks, f"Run: make mask ID={subject.name}")
     index = read_index(dataset / "index.json", subject.name)
     frames = len(index["images"])
@@ -84,8 +83,7 @@ def folders(subject: Subject) -> dict[Path, int]:
 def with_cameras(subject: Subject) -> Path:
     """Whose .frame files: refined/, where it was made of the dataset/ that is there, else that itself."""
     dataset, refined = subject.directory("dataset"), subject.directory("refined")
-    made_of = (receipt(refined) or {}).get("parts", {}).get("dataset/")
-    return refined if made_of == finished(subject, "dataset")["outputs"]["digest"] else dataset
+    return refined if made_of(refined, dataset) else dataset
 
 
 def names(folder: str, frames: int) -> set[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from avatarmake.contract.layout import Subject
-from avatarmake.contract.receipts import receipt
+from avatarmake.contract.receipts import made_of, receipt
 from avatarmake.contract.stage import Stage, option
 from avatarmake.errors import Exit, StageError
 
@@ -99,9 +99,8 @@ def resolved(subject: Subject, config: DriveConfig) -> DriveConfig:
 
 def is_refined(driver: Subject) -> bool:
     """Whether there are refined cameras, made of the tracking that is there."""
-    done = [receipt(driver.directory(name)) or {} for name in ("tracking", "dataset", "refined")]
-    pairs = zip(("tracking/", "dataset/"), done, done[1:], strict=False)
-    return all(before and after.get("parts", {}).get(of) == before["outputs"]["digest"] for of, before, after in pairs)
+    tracking, dataset, refined = map(driver.directory, ("tracking", "dataset", "refined"))
+    return made_of(dataset, tracking) and made_of(refined, dataset)
 
 
 def video_of(driver: Subject) -> Path | None:

@@ -16,7 +16,6 @@ from stages.train.dataset import Dataset, Picture
 from stages.train.losses import HEAD, MOUTH
 
 KEEP = 1.5e9  # bytes of pictures
-WHITE = 1.0
 
 
 class Frames:
@@ -48,7 +47,9 @@ class Frames:
     def camera(self, i: int, side: int, compared: bool = True):
         """Upstream's Camera of frame i, for pictures of side x side; without `compared` its pictures are empty."""
         d = self._dataset
-        planes = self._compared(i, side)[:3] if compared else [torch.zeros(n, side, side) for n in (3, 1, 1)]
+        planes = [torch.zeros(n, side, side) for n in (3, 1, 1)]
+        if compared:
+            planes = self._compared(i, side, self._ground)
         width, height = d.image_size
         codes = self.codes(i)
         return self._flash.Camera(
@@ -74,16 +75,15 @@ class Frames:
 
         `Dataset.picture` has the person's own colours there, which this avatar was never shown.
         """
-        image, head, mouth, cover = (x.cpu().numpy() for x in self._compared(i, side, WHITE))
+        image, head, mouth, cover = (x.cpu().numpy() for x in self._compared(i, side, ground=1.0))
         pixels, cover = (np.rint(255 * x).astype(np.uint8) for x in (image, cover[0]))
         return Picture(pixels, cover, (MOUTH * (mouth[0] > 0.5) + HEAD * (cover > 127)).astype(np.uint8))
 
-    def _compared(self, i: int, side: int, ground: torch.Tensor | float | None = None) -> list[torch.Tensor]:
+    def _compared(self, i: int, side: int, ground: torch.Tensor | float) -> list[torch.Tensor]:
         """Picture (3,S,S) over the ground, head, mouth, cover (1,S,S), in 0..1: composited twice, as upstream does.
 
         Below the files' own size each is the mean over blocks of pixels.
         """
-        ground = self._ground if ground is None else ground
         planes = torch.from_numpy(self._planes(i)).to(self._device) / 255.0
         image, alpha, head, mouth = planes[:3], planes[3:4], planes[4:5], planes[5:]
         image = image * alpha + ground * (1 - alpha)

@@ -74,16 +74,20 @@ def found(job: Job, dataset: Dataset) -> np.ndarray:
         likeness.train(trainer)
         with whole(path) as temporary, temporary.open("wb") as file:
             torch.save(trainer.state(), file)
+    dataset.keep_no_more()
     there = job.out / FOUND
-    corrections = list(np.load(there)) if state is not None and there.exists() else []
+    before = np.load(there) if state is not None and there.exists() else np.zeros((0, 6))
     if state is not None:
-        print(f"refine: going on at frame {len(corrections)}", flush=True)
-    for i in job.progress(range(len(corrections), len(dataset)), label="refine: cameras"):
-        corrections.append(course.correction(dataset, i, *pose.find(trainer, i)))
-        if len(corrections) % OFTEN == 0:
+        print(f"refine: going on at frame {len(before)}", flush=True)
+    # one array: a small one a frame, between the large ones of each, would keep the heap from ever shrinking
+    corrections = np.zeros((len(dataset), 6))
+    corrections[: len(before)] = before
+    for i in job.progress(range(len(before), len(dataset)), label="refine: cameras"):
+        corrections[i] = course.correction(dataset, i, *pose.find(trainer, i))
+        if (i + 1) % OFTEN == 0:
             with whole(there) as temporary, temporary.open("wb") as file:
-                np.save(file, np.stack(corrections))
-    return np.stack(corrections)
+                np.save(file, corrections[: i + 1])
+    return corrections
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ another frame's camera.
 
 from avatarmake.contract.progress import progress
 from stages.refine import RefineConfig
-from stages.train import posture
+from stages.train import TrainConfig, posture
 from stages.train.avatar import Avatar, fresh
 from stages.train.backend import choose
 from stages.train.dataset import Dataset
@@ -15,7 +15,6 @@ from stages.train.split import split
 from stages.train.trainer import Schedule, Trainer
 
 SIZE = 256  # pixels: at 128 a Gaussian is smoothed so much that a head seems further away
-MOUTH = 40.0
 
 
 def begun(dataset: Dataset, config: RefineConfig, state: dict | None = None) -> Trainer:
@@ -28,7 +27,8 @@ def begun(dataset: Dataset, config: RefineConfig, state: dict | None = None) -> 
     else:
         avatar = Avatar.restored(state, backend)
         dataset.hold_body(avatar.seconds)
-    trainer = Trainer(avatar, dataset, parts, Schedule(config.iterations, SIZE, 0.0, config.seed), MOUTH)
+    schedule = Schedule(config.iterations, SIZE, warmup=0.0, seed=config.seed)
+    trainer = Trainer(avatar, dataset, parts, schedule, TrainConfig.mouth_weight)
     if state is not None:
         trainer.restore(state)
     return trainer

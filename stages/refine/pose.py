@@ -3,8 +3,8 @@
 Gauss-Newton on the six numbers of a small rigid correction (avatarmake/avatar/correction.py). Residuals are those of
 train's loss, colours and alpha, and Huber's function by weights of their own size (Holland and Welsch, "Robust
 regression using iteratively reweighted least-squares", 1977). Derivatives are differences of pictures: the Gaussians
-are bound to the frame's mesh once, and what is left of a picture costs milliseconds. Of all that were looked
-at, the best one is taken, the tracked one among them: a picture that tells nothing leaves the camera where it was.
+are bound to the frame's mesh once, and what is left of a picture costs milliseconds. Of all cameras that were looked at
+the best one is taken, the first among them: a picture that tells nothing leaves the head where it was.
 """
 
 import numpy as np
@@ -39,18 +39,20 @@ def find(trainer: Trainer, i: int) -> tuple[np.ndarray, np.ndarray]:
             where = (torch.from_numpy(part) for part in corrected(x, rotation, translation))
             return (avatar.backend.rasterise(*gaussians, *where, camera, WHITE) * SCALES - truth).ravel()
 
-        x, best, costs = np.zeros(6), np.zeros(6), []
+        x = best = np.zeros(6)
         now = residual(x)
+        least = _cost(now)
         for k in range(ROUNDS):
             if k in SLOPED:
                 slopes = torch.stack([(residual(x + NUDGE * unit) - now) / NUDGE for unit in np.eye(6)])
-            costs.append(_cost(now))
             weighted = slopes / (now.abs() / DELTA).clamp(min=1)
             curvature, slope = ((weighted @ part).double().numpy() for part in (slopes.T, now))
             x = x - np.linalg.solve(curvature + (DAMPING * np.trace(curvature) / 6 + 1e-12) * np.eye(6), slope)
             now = residual(x)
-            if _cost(now) < min(costs) and np.linalg.norm(x) < FARTHEST:
+            cost = _cost(now)
+            if cost < least and np.linalg.norm(x) < FARTHEST:
                 best = x
+            least = min(least, cost)
     return corrected(best, rotation, translation)
 
 

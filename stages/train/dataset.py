@@ -148,6 +148,10 @@ class Dataset:
         for key in [k for k in self._kept if k[0] == resolution]:
             self._room["pictures"] += self._kept.pop(key).nbytes
 
+    def keep_no_more(self) -> None:
+        """What is kept stays; whatever is not is read anew each time, for those who look at every frame once."""
+        self._room = dict.fromkeys(self._room, 0.0)
+
     def _keep(self, key: tuple, what: str, make):
         if key not in self._kept:
             value = make()

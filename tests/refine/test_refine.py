@@ -72,8 +72,8 @@ def test_a_camera_that_is_off_is_found_by_the_frames_picture(trainer, off):
         assert np.linalg.norm(apart) < 0.25 * np.linalg.norm(off), i
 
 
-def test_a_picture_that_tells_nothing_leaves_the_camera(trainer, monkeypatch):
-    """Of another person's, or of nobody, no camera is nearer than FARTHEST away and better."""
+def test_a_picture_of_nobody_takes_the_camera_no_further_than_farthest(trainer, monkeypatch):
+    """Nothing but white: the further away the head, the better."""
     at = trainer.camera_of(5)
     picture = trainer.dataset.picture(5, likeness.SIZE)
     blank = replace(picture, pixels=np.full_like(picture.pixels, 255), cover=np.zeros_like(picture.cover))
